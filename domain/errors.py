@@ -1,0 +1,118 @@
+"""Refusals. Each carries what a person needs to mend the cause; the API maps them once."""
+
+from datetime import date
+from decimal import Decimal
+
+
+class BillwrightError(Exception):
+    """Base of every refusal.
+
+    `code` is stable and meant for programs; the message names the place and the remedy.
+    """
+
+    code = "refused"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class InvalidValue(BillwrightError):
+    """A value that no rule can accept, such as a period "2026-13"."""
+
+    code = "invalid_value"
+
+
+class NotFound(BillwrightError):
+    """What was asked for does not exist."""
+
+    code = "not_found"
+
+
+class Conflict(BillwrightError):
+    """What was asked for does not fit the present state."""
+
+    code = "conflict"
+
+
+class CurrencyMismatch(BillwrightError):
+    """Two amounts of different currencies met."""
+
+    code = "currency_mismatch"
+
+    def __init__(self, left: str, right: str) -> None:
+        super().__init__(f"{left} and {right} cannot be added; convert one of them first.")
+
+
+class PeriodNotOver(BillwrightError):
+    """A cycle was asked for a period that still receives usage."""
+
+    code = "period_not_over"
+
+    def __init__(self, period: str, ends_on: date, time_zone: str) -> None:
+        super().__init__(
+            f"Period {period} ends with {ends_on} in {time_zone}; bill it after that day is over."
+        )
+
+
+class CustomerCannotBeBilled(BillwrightError):
+    """Base of the errors that end one customer as `failed` while the others are billed."""
+
+    code = "cannot_be_billed"
+
+
+class UnknownPlan(CustomerCannotBeBilled):
+    code = "unknown_plan"
+
+    def __init__(self, plan_code: str, on: date) -> None:
+        super().__init__(
+            f"Plan {plan_code} has no version valid on {on}; add one that starts by then."
+        )
+
+
+class NoPriceInCurrency(CustomerCannotBeBilled):
+    code = "no_price_in_currency"
+
+    def __init__(self, plan_code: str, currency: str, available: list[str]) -> None:
+        super().__init__(
+            f"Plan {plan_code} has no price in {currency} (it has {', '.join(available)}); "
+            f"add a {currency} price or change the customer's currency."
+        )
+
+
+class UsageWithoutPlan(CustomerCannotBeBilled):
+    code = "usage_without_plan"
+
+    def __init__(self, metric: str, quantity: Decimal, first: date, last: date) -> None:
+        super().__init__(
+            f"{quantity:f} {metric} from {first} to {last} are covered by no usage plan; "
+            "subscribe the customer to one that covers these days."
+        )
+
+
+class OverlappingUsagePlans(CustomerCannotBeBilled):
+    code = "overlapping_usage_plans"
+
+    def __init__(self, metric: str, first_plan: str, second_plan: str, on: date) -> None:
+        super().__init__(
+            f"Plans {first_plan} and {second_plan} both price {metric} on {on}; end one of them."
+        )
+
+
+class NegativeUsage(CustomerCannotBeBilled):
+    code = "negative_usage"
+
+    def __init__(self, metric: str, quantity: Decimal) -> None:
+        super().__init__(
+            f"Usage of {metric} sums to {quantity:f}; correct the events before billing."
+        )
+
+
+class NoTaxRate(CustomerCannotBeBilled):
+    code = "no_tax_rate"
+
+    def __init__(self, country: str, on: date) -> None:
+        super().__init__(
+            f"No tax rate for {country} on {on}, and an EU member state needs one; "
+            "add it to the tax rates."
+        )

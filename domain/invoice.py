@@ -1,0 +1,128 @@
+"""An invoice as computed: lines, tax, totals, dates and number."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+from enum import StrEnum
+
+from domain.errors import InvalidValue
+from domain.money import round_money
+from domain.periods import BillingPeriod
+from domain.plans import PriceBook
+from domain.rating import DailyUsage, LineKind, RatedLine, Subscription, rate_customer
+from domain.tax import TaxPolicy, TaxSubject, TaxTable, TaxTreatment, determine_tax
+
+_NUMBER = re.compile(r"INV-(\d{4})-(\d{2})-(\d{4,})")
+
+
+class InvoiceStatus(StrEnum):
+    DRAFT = "draft"
+    ISSUED = "issued"
+    PAID = "paid"
+    OVERDUE = "overdue"
+    VOID = "void"
+    UNCOLLECTIBLE = "uncollectible"
+
+
+class InvoiceKind(StrEnum):
+    """`regular`: the period's own; `late`: usage of a month that was billed before it arrived."""
+
+    REGULAR = "regular"
+    LATE = "late"
+
+
+NOTHING_TO_BILL = "no usage and no active subscription"
+
+
+@dataclass(frozen=True)
+class TaxLine:
+    """The tax at one rate: on `taxable`, the sum of the rounded lines, rounded half-up."""
+
+    treatment: TaxTreatment
+    taxable: Decimal
+    amount: Decimal
+
+
+@dataclass(frozen=True)
+class InvoiceDraft:
+    """What one customer owes for one period, before it is numbered and issued.
+
+    Every amount is rounded to the currency's minor unit; `total` is the sum of the lines and
+    the tax lines.
+    """
+
+    currency: str
+    lines: tuple[RatedLine, ...]
+    tax_lines: tuple[TaxLine, ...]
+
+    def amount_of(self, kind: LineKind) -> Decimal:
+        """Sum of the lines of one kind."""
+        return self._sum(line.amount for line in self.lines if line.kind is kind)
+
+    @property
+    def subtotal(self) -> Decimal:
+        return self._sum(line.amount for line in self.lines)
+
+    @property
+    def tax(self) -> Decimal:
+        return self._sum(line.amount for line in self.tax_lines)
+
+    @property
+    def total(self) -> Decimal:
+        return self.subtotal + self.tax
+
+    def _sum(self, amounts: Iterable[Decimal]) -> Decimal:
+        return round_money(sum(amounts, Decimal(0)), self.currency)
+
+
+@dataclass(frozen=True)
+class PriceList:
+    """The rules that a cycle applies to every customer."""
+
+    prices: PriceBook
+    taxes: TaxTable
+    tax_policy: TaxPolicy
+
+
+def draft_invoice(
+    subject: TaxSubject,
+    currency: str,
+    subscriptions: Iterable[Subscription],
+    usage: Iterable[DailyUsage],
+    rules: PriceList,
+    period: BillingPeriod,
+) -> InvoiceDraft | None:
+    """One customer's invoice for `period`, or None where there is nothing to bill.
+
+    Usage inside the free tier alone gives an invoice of 0.00, which is not nothing.
+    Raises CustomerCannotBeBilled with the reason and the remedy.
+    """
+    lines = rate_customer(subscriptions, usage, rules.prices, currency, period)
+    if not lines:
+        return None
+    treatment = determine_tax(subject, rules.taxes, rules.tax_policy, period.last_day)
+    taxable = round_money(sum((line.amount for line in lines), Decimal(0)), currency)
+    tax_line = TaxLine(treatment, taxable, treatment.amount_on(taxable, currency))
+    return InvoiceDraft(currency, tuple(lines), (tax_line,))
+
+
+def invoice_number(period: BillingPeriod, sequence: int) -> str:
+    """`INV-2026-02-0047` for the 47th invoice of February 2026; five digits from 10,000 on."""
+    if sequence < 1:
+        raise InvalidValue(f"{sequence} is not an invoice's place in its month; the first is 1.")
+    return f"INV-{period}-{sequence:04d}"
+
+
+def parse_invoice_number(number: str) -> tuple[BillingPeriod, int]:
+    """Period and sequence of an invoice number. Raises InvalidValue for anything else."""
+    match = _NUMBER.fullmatch(number)
+    if match is None:
+        raise InvalidValue(f"{number!r} is not an invoice number; they look like INV-2026-02-0047.")
+    return BillingPeriod(int(match[1]), int(match[2])), int(match[3])
+
+
+def due_date(issued_on: date, terms_days: int) -> date:
+    """Net terms: the day by which the invoice is to be paid, inclusive."""
+    return issued_on + timedelta(days=terms_days)

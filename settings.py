@@ -1,0 +1,75 @@
+"""The only reader of the environment.
+
+Everything that can differ between two installations is a field here, with its default and its
+unit. Parts receive the values they need as arguments and never look for themselves.
+"""
+
+from functools import lru_cache
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Names are those of the environment variables: `BILLWRIGHT_` plus the field's name in
+    capitals, except where a field names its own (`DATABASE_URL`, `TEMPORAL_ADDRESS`, `SMTP_HOST`).
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="BILLWRIGHT_", populate_by_name=True, extra="ignore", frozen=True
+    )
+
+    home: Path = Path(".billwright")
+    """Where the embedded stack keeps its state."""
+
+    # --- where the parts are; None means: the embedded one
+    database_url: str | None = Field(None, validation_alias="DATABASE_URL")
+    temporal_address: str | None = Field(None, validation_alias="TEMPORAL_ADDRESS")
+    temporal_namespace: str = Field("default", validation_alias="TEMPORAL_NAMESPACE")
+    temporal_api_key: SecretStr | None = Field(None, validation_alias="TEMPORAL_API_KEY")
+    temporal_tls: bool = Field(False, validation_alias="TEMPORAL_TLS")
+    temporal_ui_url: str = Field("http://127.0.0.1:8233", validation_alias="TEMPORAL_UI_URL")
+    temporal_retention_days: int = Field(400, ge=1)
+    """How long closed workflows stay readable; the audit log in PostgreSQL is for good."""
+    task_queue: str = "billwright"
+
+    smtp_host: str = Field("127.0.0.1", validation_alias="SMTP_HOST")
+    smtp_port: int = Field(1025, validation_alias="SMTP_PORT")
+    smtp_username: str | None = Field(None, validation_alias="SMTP_USERNAME")
+    smtp_password: SecretStr | None = Field(None, validation_alias="SMTP_PASSWORD")
+    smtp_start_tls: bool = Field(False, validation_alias="SMTP_START_TLS")
+    mail_from: str = "billing@billwright.example"
+
+    api_host: str = "127.0.0.1"
+    api_port: int = 8000
+    public_url: str = "http://127.0.0.1:8000"
+    """Base of the links that payers receive; no slash at the end."""
+    secret: SecretStr = SecretStr("")
+    """Signs payer links. `billwright up` makes one; production must set it."""
+
+    # --- how the seller bills
+    seller_time_zone: str = "UTC"
+    """IANA name. Periods begin and end, and steps fall due, in this zone."""
+    seller_country: str = Field("DE", pattern="^[A-Z]{2}$")
+    payment_terms_days: int = Field(30, ge=0)
+    reverse_charge: bool = True
+    """Whether EU customers with a valid VAT id account for the VAT themselves."""
+
+    # --- how hard the machine works
+    customers_in_flight: int = Field(10, ge=1)
+    customers_per_page: int = Field(100, ge=1)
+    pdf_processes: int = Field(2, ge=1)
+
+    @field_validator("seller_time_zone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        ZoneInfo(name)
+        return name
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """The process's settings, read once."""
+    return Settings()
