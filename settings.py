@@ -58,6 +58,8 @@ class Settings(BaseSettings):
     """Whether EU customers with a valid VAT id account for the VAT themselves."""
 
     # --- how hard the machine works
+    day_seconds: int | None = Field(None, ge=1)
+    """Demonstrations only: how many seconds a business day lasts. None: real days."""
     customers_in_flight: int = Field(10, ge=1)
     customers_per_page: int = Field(100, ge=1)
     pdf_processes: int = Field(2, ge=1)
@@ -67,6 +69,11 @@ class Settings(BaseSettings):
     def _known_zone(cls, name: str) -> str:
         ZoneInfo(name)
         return name
+
+
+def reveal(secret: SecretStr | None) -> str | None:
+    """The text of a secret, None where none is set."""
+    return None if secret is None else secret.get_secret_value()
 
 
 @lru_cache(maxsize=1)

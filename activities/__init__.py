@@ -1,0 +1,1 @@
+"""One retryable effect each: what workflows cause in the world, and its record."""

@@ -1,0 +1,1 @@
+"""The HTTP interface: starts cycles, shows what they did, hands out invoices."""

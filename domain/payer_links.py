@@ -29,7 +29,7 @@ def read_payer_token(secret: str, purpose: LinkPurpose, token: str) -> tuple[str
     The caller compares the version with the invoice's. Raises NotFound, without saying why, for
     anything that was not made by `payer_token` with this secret and purpose.
     """
-    number, version, signature = (token.split(".") + ["", "", ""])[:3]
+    number, version, signature = [*token.split("."), "", "", ""][:3]
     unknown = NotFound("This link is not valid; ask the sender for a new one.")
     if not version.isascii() or not version.isdigit() or len(version) > 9:
         raise unknown

@@ -1,0 +1,1 @@
+"""The durable processes. Each `run` reads like the description of its process."""

@@ -1,0 +1,40 @@
+# Each target sets up what it needs first: a fresh Debian or Ubuntu with Python 3.11 will do.
+#   make demo              February 2026 for 200 customers, then the consoles until Ctrl-C
+#   make demo EXIT=1       the same, and ends after the story
+#   make test              checks and all tests; ONLY=domain for the tests in tests/domain alone
+#   make bench             what a cycle costs
+.PHONY: demo test bench lint setup setup-test format clean
+.DEFAULT_GOAL := demo
+MAKEFLAGS += --no-print-directory
+
+PY := .venv/bin/python
+SOURCES = $(patsubst %/__init__.py,%,$(wildcard */__init__.py)) $(wildcard *.py)
+
+demo: setup
+	@$(PY) -m demo $(if $(EXIT),--exit)
+
+# The fast tests come first (testpaths in pyproject.toml); pytest has the last word.
+test: setup-test $(if $(ONLY),,lint)
+	@$(PY) -m pytest $(addprefix tests/,$(ONLY))
+
+bench: setup
+	@$(PY) -m benchmarks
+
+lint: setup-test
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy $(filter-out tests,$(SOURCES))
+	@.venv/bin/lint-imports
+
+format: setup
+	@$(PY) -m ruff check --fix .
+	@$(PY) -m ruff format .
+
+setup:
+	@stack/setup.sh
+
+setup-test:
+	@stack/setup.sh test
+
+clean:
+	rm -rf .venv .billwright .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,0 +1,89 @@
+"""The cycle's effects: opened, planned page by page, numbered, closed."""
+
+from sqlalchemy import Engine
+from temporalio import activity
+
+from domain.periods import BillingPeriod
+from domain.tax import TaxPolicy
+from storage import cycles, planning
+from storage.engine import transaction
+from storage.price_list import load_price_list
+from workflows.contracts.cycle import (
+    ClosedCycle,
+    CycleOrder,
+    CycleStep,
+    DraftsOrder,
+    DraftsPage,
+    DraftToIssue,
+    PlannedPage,
+    PlanPageOrder,
+)
+
+
+class CycleActivities:
+    """`time_zone`: the seller's, in which usage belongs to a day and so to a period."""
+
+    def __init__(self, engine: Engine, *, time_zone: str, tax_policy: TaxPolicy) -> None:
+        self._engine = engine
+        self._time_zone = time_zone
+        self._tax_policy = tax_policy
+
+    @activity.defn
+    def open_cycle(self, order: CycleOrder) -> None:
+        with transaction(self._engine) as connection:
+            cycles.open_cycle(
+                connection,
+                BillingPeriod.parse(order.period),
+                issued_on=order.issued_on,
+                terms_days=order.terms_days,
+                hold_reminders=order.hold_reminders,
+                actor=order.requested_by,
+            )
+
+    @activity.defn
+    def plan_page(self, order: PlanPageOrder) -> PlannedPage:
+        with transaction(self._engine) as connection:
+            page = planning.plan_page(
+                connection,
+                cycles.load_cycle(connection, BillingPeriod.parse(order.period)),
+                load_price_list(connection, self._tax_policy),
+                time_zone=self._time_zone,
+                after_account=order.after_account,
+                limit=order.limit,
+                failed_again=order.failed_again,
+            )
+        return PlannedPage(page.last_account, page.drafted, page.skipped, page.failed)
+
+    @activity.defn
+    def finish_plan(self, step: CycleStep) -> int:
+        period = BillingPeriod.parse(step.period)
+        with transaction(self._engine) as connection:
+            numbered = planning.number_drafts(connection, cycles.load_cycle(connection, period).id)
+            cycles.move_cycle(connection, period, "planned", actor=step.actor)
+        return numbered
+
+    @activity.defn
+    def begin_issue(self, step: CycleStep) -> None:
+        with transaction(self._engine) as connection:
+            cycles.move_cycle(
+                connection, BillingPeriod.parse(step.period), "issuing", actor=step.actor
+            )
+
+    @activity.defn
+    def list_drafts(self, order: DraftsOrder) -> DraftsPage:
+        with transaction(self._engine) as connection:
+            drafts = cycles.drafts_to_issue(
+                connection,
+                BillingPeriod.parse(order.period),
+                after_account=order.after_account,
+                limit=order.limit,
+            )
+        return DraftsPage(tuple(DraftToIssue(account, number) for account, number in drafts))
+
+    @activity.defn
+    def close_cycle(self, step: CycleStep) -> ClosedCycle:
+        period = BillingPeriod.parse(step.period)
+        with transaction(self._engine) as connection:
+            cycles.move_cycle(connection, period, "closed", actor=step.actor)
+            summary = cycles.summarize_cycle(connection, period)
+        return ClosedCycle(step.period, summary.issued, summary.skipped, summary.failed)

@@ -1,0 +1,97 @@
+"""A draft becomes an invoice: its document made, then posted unchanged."""
+
+from collections.abc import Callable
+
+from sqlalchemy import Connection, Engine
+from temporalio import activity
+
+from activities.invoice_document import DocumentLine, InvoiceDocument
+from domain.parties import Seller
+from domain.payer_links import LinkPurpose, payer_token
+from storage import cycles, posting
+from storage.documents import store_document
+from storage.engine import transaction
+from storage.invoices import Invoice, load_invoice, load_lines
+from storage.sellers import seller_version
+from workflows.contracts.customer import (
+    FailureReport,
+    PostedInvoice,
+    PostOrder,
+    RenderedInvoice,
+    RenderOrder,
+)
+
+
+class PayerLinks:
+    """The addresses at which a payer sees and pays an invoice."""
+
+    def __init__(self, public_url: str, secret: str) -> None:
+        self._public_url = public_url.rstrip("/")
+        self._secret = secret
+
+    def pay(self, number: str, link_version: int) -> str:
+        token = payer_token(self._secret, LinkPurpose.PAY, number, link_version)
+        return f"{self._public_url}/pay/{token}"
+
+
+class IssuingActivities:
+    """`render` turns a document into the bytes of its PDF."""
+
+    def __init__(
+        self, engine: Engine, *, render: Callable[[InvoiceDocument], bytes], links: PayerLinks
+    ) -> None:
+        self._engine = engine
+        self._render = render
+        self._links = links
+        self._sellers: dict[int, Seller] = {}
+
+    @activity.defn
+    def render_invoice(self, order: RenderOrder) -> RenderedInvoice:
+        with transaction(self._engine) as connection:
+            document = self._document(connection, load_invoice(connection, order.number))
+        pdf = self._render(document)
+        with transaction(self._engine) as connection:
+            return RenderedInvoice(store_document(connection, pdf))
+
+    @activity.defn
+    def post_invoice(self, order: PostOrder) -> PostedInvoice:
+        with transaction(self._engine) as connection:
+            posted = posting.issue_invoice(
+                connection, order.number, order.pdf_sha256, actor=order.actor
+            )
+        return PostedInvoice(posted.issued_on, posted.due_on, posted.nothing_to_pay)
+
+    @activity.defn
+    def record_failure(self, report: FailureReport) -> None:
+        with transaction(self._engine) as connection:
+            cycles.fail_item(connection, report.number, code=report.code, reason=report.reason)
+
+    def _document(self, connection: Connection, invoice: Invoice) -> InvoiceDocument:
+        assert invoice.number is not None  # it was looked up by its number
+        return InvoiceDocument(
+            number=invoice.number,
+            currency=invoice.currency,
+            period_start=invoice.period.start,
+            period_last_day=invoice.period.last_day,
+            issued_on=invoice.issued_on,
+            due_on=invoice.due_on,
+            terms_days=(invoice.due_on - invoice.issued_on).days,
+            seller=self._seller(connection, invoice.seller_version),
+            customer=invoice.customer,
+            lines=tuple(
+                DocumentLine(
+                    line.kind, line.description, line.quantity, line.unit_price, line.amount
+                )
+                for line in load_lines(connection, invoice.id)
+            ),
+            tax_lines=invoice.tax_lines,
+            subtotal=invoice.subtotal,
+            total=invoice.total,
+            payment_url=self._links.pay(invoice.number, invoice.link_version),
+        )
+
+    def _seller(self, connection: Connection, version: int) -> Seller:
+        """Versions never change, so each is read once."""
+        if version not in self._sellers:
+            self._sellers[version] = seller_version(connection, version)
+        return self._sellers[version]

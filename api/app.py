@@ -1,0 +1,65 @@
+"""The application: every router behind its role, every refusal a problem."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from fastapi import FastAPI
+
+from api import cycles, health, invoices, payer_pages, problems
+from api.dependencies import Services
+from settings import Settings, reveal
+from storage.engine import make_engine
+from workflows.connection import connect
+
+DESCRIPTION = """
+Bills the customers of a usage-priced API: one request rates a month, issues the invoices with
+their PDFs, and starts each invoice's own durable workflow.
+
+Money is a string with the currency's digits. Errors are `application/problem+json` (RFC 9457)
+and name the field and the remedy. Lists come in pages: pass `next_cursor` as `cursor`.
+"""
+
+
+def create_app(open_services: Callable[[], AbstractAsyncContextManager[Services]]) -> FastAPI:
+    """The application over the services that `open_services` opens at its start."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_services() as services:
+            app.state.services = services
+            yield
+
+    app = FastAPI(
+        title="Billwright",
+        version="1",
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        responses=problems.PROBLEM_RESPONSES,
+    )
+    problems.install(app)
+    for module in (cycles, invoices, payer_pages, health):
+        app.include_router(module.router)
+    return app
+
+
+def app_from(settings: Settings) -> FastAPI:
+    """The application over the parts that `settings` name. Raises SystemExit if one is missing."""
+
+    @asynccontextmanager
+    async def open_services() -> AsyncIterator[Services]:
+        if settings.database_url is None or settings.temporal_address is None:
+            raise SystemExit(
+                "The API needs DATABASE_URL and TEMPORAL_ADDRESS; see docs/production.md."
+            )
+        engine = make_engine(settings.database_url, pool_size=20)
+        temporal = await connect(
+            settings.temporal_address,
+            settings.temporal_namespace,
+            api_key=reveal(settings.temporal_api_key),
+            tls=settings.temporal_tls,
+            lazy=True,
+        )
+        yield Services(engine, temporal, settings)
+        engine.dispose()
+
+    return create_app(open_services)

@@ -1,0 +1,158 @@
+"""Billing cycles over HTTP: start, follow, pause, resume, retry."""
+
+from datetime import timedelta
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Response
+from starlette.concurrency import run_in_threadpool
+from temporalio.client import WorkflowExecutionStatus, WorkflowQueryFailedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from api.cycle_orders import order_cycle, order_retry
+from api.dependencies import App, Finance, Services, Viewer
+from api.schemas import CycleDetail, CycleOut, CycleRequest, Failure, Page, Totals
+from api.web_ui import web_ui_url
+from domain.errors import Conflict, NotFound
+from domain.periods import BillingPeriod
+from storage import cycles
+from storage.engine import transaction
+from workflows.billing_cycle import BillingCycle
+from workflows.contracts.cycle import CycleProgress
+from workflows.ids import billing_cycle_id
+from workflows.starting import retry_cycle, start_cycle
+
+router = APIRouter(prefix="/api/billing/cycles", tags=["billing cycles"])
+
+PeriodPath = Annotated[str, Path(description="The month, YYYY-MM.", examples=["2026-02"])]
+_QUERY_PATIENCE = timedelta(seconds=2)
+
+
+@router.post("", status_code=202, summary="Start a billing cycle")
+async def start(
+    request: CycleRequest, app: App, caller: Finance, response: Response
+) -> CycleDetail:
+    """Rates the period for every customer and issues the invoices.
+
+    A second request for the same period answers the cycle that exists.
+    """
+    period = BillingPeriod.parse(request.period)
+    order = await run_in_threadpool(
+        order_cycle,
+        app.engine,
+        app.settings,
+        period,
+        now=app.now(),
+        requested_by=caller.name,
+        issued_on=request.issued_on,
+        hold_reminders=request.hold_reminders,
+        pause_before_issue=request.pause_before_issue,
+    )
+    await start_cycle(app.temporal, order, task_queue=app.settings.task_queue)
+    response.headers["Location"] = f"{router.prefix}/{period}"
+    return await _detail(app, period)
+
+
+@router.get("", summary="List the billing cycles")
+async def list_all(app: App, caller: Viewer) -> Page[CycleOut]:
+    """All cycles, the newest period first."""
+
+    def read() -> list[CycleOut]:
+        with transaction(app.engine) as connection:
+            return [CycleOut.model_validate(cycle) for cycle in cycles.list_cycles(connection)]
+
+    return Page(items=await run_in_threadpool(read))
+
+
+@router.get("/{period}", summary="Follow a billing cycle")
+async def show(period: PeriodPath, app: App, caller: Viewer) -> CycleDetail:
+    """Progress, totals by currency (drafts included) and failures with their reason."""
+    return await _detail(app, BillingPeriod.parse(period))
+
+
+@router.post("/{period}/pause", summary="Pause a billing cycle")
+async def pause(period: PeriodPath, app: App, caller: Finance) -> CycleDetail:
+    """No further customer is begun; those in flight are finished."""
+    return await _signal(app, period, BillingCycle.pause)
+
+
+@router.post("/{period}/resume", summary="Resume a billing cycle")
+async def resume(period: PeriodPath, app: App, caller: Finance) -> CycleDetail:
+    """Goes on after a pause, or issues a plan that waited to be read."""
+    return await _signal(app, period, BillingCycle.resume)
+
+
+@router.post("/{period}/retry", status_code=202, summary="Bill what failed once more")
+async def retry(period: PeriodPath, app: App, caller: Finance) -> CycleDetail:
+    """Bills the failed customers again, once the cause is mended; also customers who are new."""
+    parsed = BillingPeriod.parse(period)
+    order = await run_in_threadpool(
+        order_retry, app.engine, app.settings, parsed, requested_by=caller.name
+    )
+    await retry_cycle(app.temporal, order, task_queue=app.settings.task_queue)
+    return await _detail(app, parsed)
+
+
+async def _signal(app: Services, period: str, signal: Any) -> CycleDetail:
+    parsed = BillingPeriod.parse(period)
+    handle = app.temporal.get_workflow_handle(billing_cycle_id(str(parsed)))
+    try:
+        await handle.signal(signal)
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            raise Conflict(f"The cycle of {parsed} is not running.") from error
+        raise
+    return await _detail(app, parsed)
+
+
+async def _detail(app: Services, period: BillingPeriod) -> CycleDetail:
+    progress = await _progress(app, period)
+    detail = await run_in_threadpool(_read, app, period)
+    if detail is None:
+        if not await _is_known(app, period):
+            raise NotFound(f"There is no billing cycle for {period}; start it first.")
+        detail = CycleDetail(
+            period=str(period), status="queued", workflow_url=workflow_url(app, period)
+        )
+    if progress is not None:
+        detail.paused = progress.paused
+        detail.in_flight = list(progress.in_flight)
+    return detail
+
+
+def workflow_url(app: Services, period: BillingPeriod) -> str:
+    return web_ui_url(app, billing_cycle_id(str(period)))
+
+
+def _read(app: Services, period: BillingPeriod) -> CycleDetail | None:
+    with transaction(app.engine) as connection:
+        try:
+            summary = cycles.summarize_cycle(connection, period)
+        except NotFound:
+            return None
+        return CycleDetail(
+            **vars(summary),
+            totals=[Totals.model_validate(t) for t in cycles.cycle_totals(connection, period)],
+            failures=[Failure.model_validate(f) for f in cycles.cycle_failures(connection, period)],
+            workflow_url=workflow_url(app, period),
+        )
+
+
+async def _progress(app: Services, period: BillingPeriod) -> CycleProgress | None:
+    """What the workflow is doing now; None if it does not run or no worker answers in time."""
+    handle = app.temporal.get_workflow_handle(billing_cycle_id(str(period)))
+    try:
+        if (await handle.describe()).status is not WorkflowExecutionStatus.RUNNING:
+            return None
+        return await handle.query(BillingCycle.progress, rpc_timeout=_QUERY_PATIENCE)
+    except (RPCError, WorkflowQueryFailedError):
+        return None
+
+
+async def _is_known(app: Services, period: BillingPeriod) -> bool:
+    try:
+        await app.temporal.get_workflow_handle(billing_cycle_id(str(period))).describe()
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            return False
+        raise
+    return True

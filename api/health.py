@@ -1,0 +1,46 @@
+"""Whether the service lives, and whether it can work."""
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.concurrency import run_in_threadpool
+from temporalio.service import RPCError
+
+from api.dependencies import App, Services
+from storage.engine import transaction
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/healthz", summary="The process lives")
+async def healthz() -> dict[str, str]:
+    return {"status": "ok"}
+
+
+@router.get("/readyz", summary="PostgreSQL and Temporal answer")
+async def readyz(app: App) -> JSONResponse:
+    """200 when both answer, 503 with the state of each otherwise."""
+    parts = {
+        "postgresql": await run_in_threadpool(_postgresql_answers, app),
+        "temporal": await _temporal_answers(app),
+    }
+    ready = all(parts.values())
+    body = {name: "ok" if answers else "no answer" for name, answers in parts.items()}
+    return JSONResponse(body, 200 if ready else 503)
+
+
+def _postgresql_answers(app: Services) -> bool:
+    try:
+        with transaction(app.engine) as connection:
+            connection.execute(text("SELECT 1"))
+    except SQLAlchemyError:
+        return False
+    return True
+
+
+async def _temporal_answers(app: Services) -> bool:
+    try:
+        return await app.temporal.service_client.check_health()
+    except (RPCError, RuntimeError):
+        return False

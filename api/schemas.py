@@ -1,0 +1,185 @@
+"""The JSON of requests and answers. Money is a string, with the currency's digits."""
+
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Annotated, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+
+Amount = Annotated[Decimal, PlainSerializer(lambda value: f"{value:f}", return_type=str)]
+Item = TypeVar("Item")
+
+
+class Schema(BaseModel):
+    model_config = ConfigDict(extra="forbid", from_attributes=True)
+
+
+class CycleRequest(Schema):
+    """A month to bill."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "example": {"period": "2026-02", "issued_on": "2026-03-01", "hold_reminders": False}
+        },
+    )
+
+    period: str = Field(description="The month, YYYY-MM. It must be over.")
+    issued_on: date | None = Field(
+        None, description="Business date of the invoices; today in the seller's zone if left out."
+    )
+    hold_reminders: bool = Field(False, description="No reminder is sent until released.")
+    pause_before_issue: bool = Field(
+        False, description="The plan waits to be read; `resume` issues it."
+    )
+
+
+class Totals(Schema):
+    """Sums over the cycle's invoices in one currency, drafts included, void ones not."""
+
+    currency: str
+    invoices: int
+    usage: Amount
+    subscriptions: Amount
+    proration: Amount
+    subtotal: Amount
+    tax: Amount
+    total: Amount
+
+
+class Failure(Schema):
+    """A customer who could not be billed. `number` is the draft's, where there is one."""
+
+    account_number: str
+    reason_code: str
+    reason: str
+    number: str | None
+
+
+class CycleOut(Schema):
+    """A billing cycle as it stands.
+
+    `status`: queued (accepted, no worker has taken it up), planning, planned, issuing, closed.
+    `customers` have an outcome: drafted (to be issued), issued, skipped or failed.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+        from_attributes=True,
+        json_schema_extra={
+            "example": {
+                "period": "2026-02",
+                "status": "closed",
+                "issued_on": "2026-03-01",
+                "hold_reminders": False,
+                "started_at": "2026-03-01T08:00:00Z",
+                "planned_at": "2026-03-01T08:00:01Z",
+                "closed_at": "2026-03-01T08:00:09Z",
+                "customers": 200,
+                "drafted": 0,
+                "issued": 187,
+                "skipped": 13,
+                "failed": 0,
+            }
+        },
+    )
+
+    period: str
+    status: str
+    issued_on: date | None = None
+    hold_reminders: bool = False
+    started_at: datetime | None = None
+    planned_at: datetime | None = None
+    closed_at: datetime | None = None
+    customers: int = 0
+    drafted: int = 0
+    issued: int = 0
+    skipped: int = 0
+    failed: int = 0
+
+
+class CycleDetail(CycleOut):
+    """A cycle with its totals, its failures, and what its workflow is doing now.
+
+    `paused` and `in_flight` are null when no worker answers.
+    """
+
+    totals: list[Totals] = []
+    failures: list[Failure] = []
+    paused: bool | None = None
+    in_flight: list[str] | None = None
+    workflow_url: str
+
+
+class TaxLineOut(Schema):
+    """Tax at one rate. `rule`: domestic, eu_destination, reverse_charge, listed,
+    outside_scope or exempt."""
+
+    rule: str
+    name: str
+    rate_percent: Amount
+    taxable: Amount
+    amount: Amount
+
+
+class LineOut(Schema):
+    """`unit_price` is null for a proration, whose amount is a share and no product."""
+
+    position: int
+    kind: str
+    description: str
+    quantity: Amount
+    unit_price: Amount | None
+    amount: Amount
+
+
+class InvoiceOut(Schema):
+    """An invoice. `number` is null for a draft of a plan still in the making."""
+
+    number: str | None
+    account_number: str
+    customer: str
+    period: str
+    kind: str
+    status: str
+    collection_state: str | None
+    currency: str
+    usage: Amount
+    subscriptions: Amount
+    proration: Amount
+    subtotal: Amount
+    tax: Amount
+    total: Amount
+    amount_paid: Amount
+    amount_credited: Amount
+    open_amount: Amount
+    issued_on: date
+    due_on: date
+
+
+class InvoiceDetail(InvoiceOut):
+    """An invoice with its lines, taxes and links."""
+
+    lines: list[LineOut]
+    tax_lines: list[TaxLineOut]
+    pdf_url: str | None
+    workflow_url: str
+
+
+class TimelineOut(Schema):
+    """One thing that happened to an invoice."""
+
+    at: datetime
+    business_date: date
+    actor: str
+    event: str
+    from_state: str | None
+    to_state: str | None
+    reason: str
+
+
+class Page(BaseModel, Generic[Item]):
+    """One page of a list; `next_cursor` is null on the last one."""
+
+    items: list[Item]
+    next_cursor: str | None = None

@@ -1,0 +1,328 @@
+"""The `billwright` command."""
+
+import asyncio
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Table
+from sqlalchemy import Engine
+from sqlalchemy.exc import OperationalError
+
+from api.cycle_orders import order_cycle, order_retry
+from domain.errors import BillwrightError, NotFound
+from domain.periods import BillingPeriod
+from settings import Settings, reveal, settings
+from stack.errors import StackError
+from stack.session import API, WORKER, embedded, session
+from storage import cycles
+from storage.api_keys import Role, create_key, list_keys, revoke_keys
+from storage.engine import make_engine, transaction
+from storage.exports import EXPORTS, write_export
+from storage.importing.directory import import_directory
+from storage.importing.problems import ImportRefused
+from storage.schema import migrate
+from workflows.connection import connect
+from workflows.contracts.cycle import ClosedCycle
+from workflows.ids import billing_cycle_id
+from workflows.starting import retry_cycle, start_cycle
+
+app = typer.Typer(
+    help="Usage billing on durable workflows.", no_args_is_help=True, add_completion=False
+)
+keys = typer.Typer(help="API keys: create, list, revoke.", no_args_is_help=True)
+app.add_typer(keys, name="keys")
+out = Console()
+err = Console(stderr=True)
+
+BAD_ROWS_SHOWN = 50
+
+
+def main() -> None:
+    """Runs the command. Refusals go to standard error in one sentence, with exit status 1."""
+    try:
+        app()
+    except ImportRefused as refused:
+        for row in refused.problems.rows[:BAD_ROWS_SHOWN]:
+            err.print(str(row), markup=False, highlight=False, soft_wrap=True)
+        if refused.problems.count > BAD_ROWS_SHOWN:
+            err.print(f"and {refused.problems.count - BAD_ROWS_SHOWN} more")
+        _fail(refused.message)
+    except BillwrightError as refusal:
+        _fail(refusal.message)
+    except StackError as refusal:
+        _fail(str(refusal))
+    except OperationalError as outage:
+        _fail(f"PostgreSQL does not answer ({outage.orig}); start it and try again.")
+
+
+@app.command()
+def up() -> None:
+    """Runs the embedded stack with worker and API, its data kept, until Ctrl-C."""
+    configured = settings()
+    with embedded(configured, parts=(WORKER, API)) as stack:
+        addresses = stack.addresses()
+        out.print(f"API           {addresses.api_url}/docs")
+        out.print(f"Temporal UI   {addresses.temporal_ui_url}")
+        out.print(f"Mailbox       {addresses.mail_dir}")
+        out.print("Ctrl-C ends it; the data stay in", str(addresses.home))
+        _wait_for_the_end()
+
+
+@app.command()
+def cycle(
+    period: Annotated[str, typer.Argument(help="The month to bill, such as 2026-02.")],
+    issued_on: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="Date of the invoices; today if left out."),
+    ] = None,
+    hold_reminders: Annotated[bool, typer.Option(help="Send no reminder until released.")] = False,
+    retry: Annotated[bool, typer.Option("--retry", help="Bill again what failed.")] = False,
+) -> None:
+    """Runs a billing cycle, or follows the one that runs or has run."""
+    month = BillingPeriod.parse(period)
+    with session(settings(), parts=(WORKER,)) as found, _database(found) as engine:
+        if retry:
+            order = order_retry(engine, found, month, requested_by="command line")
+        else:
+            order = order_cycle(
+                engine,
+                found,
+                month,
+                now=datetime.now(UTC),  # noqa: TID251 - the command's clock
+                requested_by="command line",
+                issued_on=issued_on.date() if issued_on else None,
+                hold_reminders=hold_reminders,
+            )
+
+        async def run() -> ClosedCycle:
+            client = await connect(
+                found.temporal_address or "",
+                found.temporal_namespace,
+                api_key=reveal(found.temporal_api_key),
+                tls=found.temporal_tls,
+            )
+            begin = retry_cycle if retry else start_cycle
+            await begin(client, order, task_queue=found.task_queue)
+            handle = client.get_workflow_handle(
+                billing_cycle_id(order.period), result_type=ClosedCycle
+            )
+            result = asyncio.ensure_future(handle.result())
+            await _show_progress(engine, month, result)
+            closed: ClosedCycle = await result
+            return closed
+
+        closed = asyncio.run(run())
+        _print_totals(engine, month)
+        failures = _failures(engine, month)
+    for failure in failures:
+        err.print(f"{failure.account_number}: {failure.reason}", markup=False, soft_wrap=True)
+    if closed.failed:
+        _fail(
+            f"{closed.failed} customers could not be billed; mend the causes above and run "
+            f"billwright cycle {period} --retry."
+        )
+
+
+@app.command("import")
+def import_files(
+    directory: Annotated[Path, typer.Argument(exists=True, file_okay=False)],
+) -> None:
+    """Imports plans, tax rates, customers, subscriptions, usage and invoices: all or nothing."""
+    with session(settings()) as found, _database(found) as engine, _bar() as bar:
+        rows = bar.add_task("Usage rows", total=None)
+        report = import_directory(
+            engine,
+            directory,
+            now=datetime.now(UTC),  # noqa: TID251 - the command's clock
+            progress=lambda count: bar.advance(rows, count),
+        )
+    for name, count in report.added.items():
+        out.print(f"{name}: {count:,} new")
+
+
+@app.command()
+def export(
+    what: Annotated[str, typer.Argument(help=", ".join(EXPORTS))],
+    period: Annotated[str | None, typer.Option(help="Only this month; all if left out.")] = None,
+) -> None:
+    """Writes CSV to standard output."""
+    if what not in EXPORTS:
+        raise NotFound(f"There is no export {what!r}; choose one of {', '.join(EXPORTS)}.")
+    month = BillingPeriod.parse(period) if period is not None else None
+    with (
+        session(settings()) as found,
+        _database(found) as engine,
+        transaction(engine) as connection,
+    ):
+        write_export(connection, what, month, sys.stdout)
+
+
+@app.command()
+def worker() -> None:
+    """Runs a Temporal worker until SIGTERM or Ctrl-C."""
+    from worker import main as run_worker
+
+    run_worker(settings())
+
+
+@app.command()
+def api() -> None:
+    """Serves the HTTP interface."""
+    import uvicorn
+
+    from api.app import app_from
+
+    configured = settings()
+    uvicorn.run(
+        app_from(configured),
+        host=configured.api_host,
+        port=configured.api_port,
+        log_level="warning",
+        proxy_headers=True,
+    )
+
+
+@app.command("migrate")
+def migrate_database() -> None:
+    """Brings the database to the present schema."""
+    with session(settings()) as found, _database(found) as engine:
+        migrate(engine, today=datetime.now(UTC).date())  # noqa: TID251 - which partitions to make
+    out.print("The database is at the present schema.")
+
+
+@keys.command("create")
+def create(name: str, role: Annotated[Role, typer.Option()] = Role.VIEWER) -> None:
+    """Makes an API key and prints it: the only time that it can be read."""
+    with (
+        session(settings()) as found,
+        _database(found) as engine,
+        transaction(engine) as connection,
+    ):
+        print(create_key(connection, name, role))
+
+
+@keys.command("list")
+def show_keys() -> None:
+    """Lists the API keys by name; the keys themselves are kept as hashes."""
+    with (
+        session(settings()) as found,
+        _database(found) as engine,
+        transaction(engine) as connection,
+    ):
+        for name, role, valid in list_keys(connection):
+            out.print(f"{name}  {role}  {'valid' if valid else 'revoked'}")
+
+
+@keys.command("revoke")
+def revoke(name: str) -> None:
+    """Revokes every key of that name."""
+    with (
+        session(settings()) as found,
+        _database(found) as engine,
+        transaction(engine) as connection,
+    ):
+        out.print(f"{revoke_keys(connection, name)} revoked")
+
+
+def _fail(sentence: str) -> None:
+    err.print(sentence, markup=False, highlight=False, soft_wrap=True)
+    raise SystemExit(1)
+
+
+@contextmanager
+def _database(found: Settings) -> Iterator[Engine]:
+    engine = make_engine(found.database_url or "", pool_size=2)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def _bar() -> Progress:
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=err,
+        transient=True,
+    )
+
+
+async def _show_progress(
+    engine: Engine, period: BillingPeriod, result: "asyncio.Future[ClosedCycle]"
+) -> None:
+    """A bar over the customers, until the cycle has its result."""
+    with _bar() as bar:
+        task = bar.add_task(f"Planning {period}", total=None)
+        while not result.done():
+            await asyncio.wait([result], timeout=0.2)
+            summary = await asyncio.to_thread(_summary, engine, period)
+            if summary is not None and summary.status != "planning":
+                bar.update(
+                    task,
+                    description=f"Issuing {period}",
+                    total=summary.issued + summary.drafted,
+                    completed=summary.issued,
+                )
+
+
+def _summary(engine: Engine, period: BillingPeriod) -> cycles.CycleSummary | None:
+    with transaction(engine) as connection:
+        try:
+            return cycles.summarize_cycle(connection, period)
+        except NotFound:
+            return None
+
+
+def _failures(engine: Engine, period: BillingPeriod) -> list[cycles.CycleFailure]:
+    with transaction(engine) as connection:
+        return cycles.cycle_failures(connection, period)
+
+
+def _print_totals(engine: Engine, period: BillingPeriod) -> None:
+    with transaction(engine) as connection:
+        summary = cycles.summarize_cycle(connection, period)
+        totals = cycles.cycle_totals(connection, period)
+    out.print(
+        f"{period}: {summary.customers} customers, {summary.issued} invoiced, "
+        f"{summary.skipped} skipped, {summary.failed} failed"
+    )
+    table = Table("currency", "invoices", *_SUMS)
+    for name in ("invoices", *_SUMS):
+        table.columns[["currency", "invoices", *_SUMS].index(name)].justify = "right"
+    for total in totals:
+        sums = [f"{getattr(total, name):,f}" for name in _SUMS]
+        table.add_row(total.currency, str(total.invoices), *sums)
+    out.print(table)
+
+
+_SUMS = ("usage", "subscriptions", "proration", "subtotal", "tax", "total")
+
+
+def _wait_for_the_end() -> None:
+    try:
+        while True:
+            time.sleep(3600)
+    except KeyboardInterrupt:
+        out.print("Stopping")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+"""`make demo`: February 2026 for 200 customers, on the real parts, from an empty database."""
+
+import argparse
+import json
+import os
+import shutil
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from demo.dataset import write_dataset
+from demo.figures import Figure, february_figures
+from domain.errors import BillwrightError
+from settings import Settings, settings
+from stack.embedded import running_stack
+from stack.errors import StackError
+from stack.session import API, WORKER, at, embedded
+from storage.api_keys import Role, create_key
+from storage.engine import make_engine, transaction
+from storage.importing.directory import import_directory
+
+PERIOD, ISSUED_ON = "2026-02", "2026-03-01"
+# A business day lasts a real one, counted from the issue: the demonstration bills the past
+# without its invoices being overdue at once.
+DAY_SECONDS = 86_400
+PATIENCE_SECONDS = 600
+
+out = Console()
+
+
+def main() -> None:
+    """Tells the story on standard output. Exit status 1, with one sentence, where it fails."""
+    parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
+    parser.add_argument("--exit", action="store_true", help="end after the story")
+    wanted = parser.parse_args()
+    try:
+        _run(stay=not wanted.exit)
+    except (StackError, BillwrightError) as refusal:
+        raise SystemExit(str(refusal)) from refusal
+    except KeyboardInterrupt:
+        out.print("Stopped.")
+
+
+def _run(*, stay: bool) -> None:
+    home = (settings().home / "demo").absolute()
+    if running_stack(home) is not None:
+        raise StackError("A demonstration is running already; end it with Ctrl-C first.")
+    shutil.rmtree(home, ignore_errors=True)
+    configured = settings().model_copy(update={"home": home})
+    began = time.monotonic()
+    os.environ["BILLWRIGHT_DAY_SECONDS"] = str(DAY_SECONDS)  # inherited by the API
+    with embedded(configured, parts=(WORKER, API)) as stack:
+        out.print(f"Stack: PostgreSQL, Temporal, mailbox, worker and API, {_since(began)}")
+        began = time.monotonic()
+        key, rows = _import(at(configured, stack.addresses()))
+        out.print(f"Import: {rows:,} usage events of 200 customers, {_since(began)}")
+        with httpx.Client(
+            base_url=stack.addresses().api_url,
+            headers={"Authorization": f"Bearer {key}"},
+            timeout=30,
+        ) as client:
+            _wait_until_ready(client)
+            seconds = _bill(client)
+            engine = make_engine(stack.addresses().database_url, pool_size=1)
+            with transaction(engine) as connection:
+                figures = february_figures(connection, PERIOD)
+            engine.dispose()
+        _print_figures(figures, seconds)
+        addresses = stack.addresses()
+        out.print(f"API           {addresses.api_url}/docs   (key {key})", soft_wrap=True)
+        out.print(f"Temporal UI   {addresses.temporal_ui_url}")
+        out.print(f"Mailbox       {addresses.mail_dir}", soft_wrap=True)
+        if stay:
+            out.print("Ctrl-C ends the demonstration.")
+            while True:
+                time.sleep(3600)
+
+
+def _import(found: Settings) -> tuple[str, int]:
+    """An admin's key and the number of usage events imported."""
+    engine = make_engine(found.database_url or "", pool_size=2)
+    with tempfile.TemporaryDirectory() as folder:
+        write_dataset(Path(folder))
+        report = import_directory(engine, Path(folder), now=datetime.now(UTC))
+    with transaction(engine) as connection:
+        key = create_key(connection, "demo", Role.ADMIN)
+    engine.dispose()
+    return key, report.added["usage.csv.gz"]
+
+
+def _wait_until_ready(client: httpx.Client) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            if client.get("/readyz").status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.1)
+    raise StackError("The API did not answer in 60 s; see the logs in the demo's home.")
+
+
+def _bill(client: httpx.Client) -> float:
+    """Presses the button and follows; seconds from the request to the last PDF stored."""
+    began = time.monotonic()
+    _checked(client.post("/api/billing/cycles", json={"period": PERIOD, "issued_on": ISSUED_ON}))
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=out,
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task(f"Billing {PERIOD}", total=None)
+        while time.monotonic() - began < PATIENCE_SECONDS:
+            cycle = _checked(client.get(f"/api/billing/cycles/{PERIOD}"))
+            if cycle["status"] in ("issuing", "closed"):
+                bar.update(
+                    task, total=cycle["issued"] + cycle["drafted"], completed=cycle["issued"]
+                )
+            if cycle["status"] == "closed":
+                return time.monotonic() - began
+            time.sleep(0.1)
+    raise StackError(f"The cycle did not end in {PATIENCE_SECONDS} s; see the worker's log.")
+
+
+def _checked(answer: httpx.Response) -> Any:
+    if answer.is_error:
+        raise StackError(f"The API refused: {json.loads(answer.text).get('detail', answer.text)}")
+    return answer.json()
+
+
+def _print_figures(figures: list[Figure], seconds: float) -> None:
+    table = Table("figure", "value", title=f"{PERIOD}, billed on {ISSUED_ON}")
+    table.columns[1].justify = "right"
+    for figure in figures:
+        table.add_row(figure.name, figure.value)
+    table.add_row("the cycle, from the request to the last PDF stored", f"{seconds:.1f} s")
+    out.print(table)
+
+
+def _since(began: float) -> str:
+    return f"{time.monotonic() - began:.1f} s"
+
+
+if __name__ == "__main__":
+    main()

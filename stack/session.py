@@ -1,0 +1,77 @@
+"""The stack that a command works on: configured, running already, or started for its time."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from threading import Event, Thread
+
+from pydantic import SecretStr
+
+from settings import Settings
+from stack.embedded import EmbeddedStack, Part
+from stack.state import StackAddresses, running_stack
+from storage.engine import make_engine
+from storage.schema import migrate
+
+WORKER = Part("worker", (sys.executable, "-m", "cli", "worker"))
+API = Part("api", (sys.executable, "-m", "cli", "api"))
+
+
+@contextmanager
+def session(settings: Settings, *, parts: Sequence[Part] = ()) -> Iterator[Settings]:
+    """Settings that name a running stack.
+
+    Those given, where they name PostgreSQL and Temporal; else those of the embedded stack that
+    holds `settings.home`; else those of one started here with `parts` and stopped at the end.
+    Raises StackError, with the remedy, if none can be had.
+    """
+    if settings.database_url and settings.temporal_address:
+        yield settings
+        return
+    found = running_stack(settings.home)
+    if found is not None:
+        yield at(settings, found)
+        return
+    with embedded(settings, parts=parts) as stack:
+        yield at(settings, stack.addresses())
+
+
+@contextmanager
+def embedded(settings: Settings, *, parts: Sequence[Part]) -> Iterator[EmbeddedStack]:
+    """The embedded stack of `settings.home`, migrated, its `parts` running.
+
+    A part that dies is started again. Raises StackError.
+    """
+    with EmbeddedStack(settings.home, parts=parts) as stack:
+        engine = make_engine(stack.addresses().database_url, pool_size=1)
+        migrate(engine, today=datetime.now(UTC).date())
+        engine.dispose()
+        stack.start_parts()
+        over = Event()
+        watch = Thread(target=stack.supervise, args=(over,), daemon=True)
+        watch.start()
+        try:
+            yield stack
+        finally:
+            over.set()
+            watch.join()
+
+
+def at(settings: Settings, addresses: StackAddresses) -> Settings:
+    """`settings` with the addresses of an embedded stack."""
+    return settings.model_copy(
+        update={
+            "home": addresses.home,
+            "database_url": addresses.database_url,
+            "temporal_address": addresses.temporal_address,
+            "temporal_ui_url": addresses.temporal_ui_url,
+            "temporal_namespace": "default",
+            "temporal_tls": False,
+            "temporal_api_key": None,
+            "smtp_host": addresses.smtp_host,
+            "smtp_port": addresses.smtp_port,
+            "public_url": addresses.api_url,
+            "secret": SecretStr(addresses.secret),
+        }
+    )

@@ -1,0 +1,84 @@
+"""Customers with what they subscribe to and what they used."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, select, text
+
+from domain.parties import BilledCustomer, PaymentMethod, PostalAddress
+from domain.periods import BillingPeriod
+from domain.rating import DailyUsage, Subscription
+from storage.tables import pricing_plans, subscriptions
+
+
+def billed_customer(row: Row[Any]) -> BilledCustomer:
+    """A row of `customers` as an invoice keeps it."""
+    return BilledCustomer(
+        account_number=row.account_number,
+        name=row.name,
+        address=PostalAddress(
+            row.address_line1, row.postal_code, row.city, row.region, row.country
+        ),
+        billing_emails=tuple(row.billing_emails),
+        tax_id=row.tax_id,
+        tax_id_valid=row.tax_id_valid,
+        tax_exempt=row.tax_exempt,
+        currency=row.currency,
+        segment=row.segment,
+        payment_method=PaymentMethod(row.payment_method),
+        po_number=row.po_number,
+    )
+
+
+def subscriptions_of(
+    connection: Connection, customer_ids: Sequence[int], period: BillingPeriod
+) -> dict[int, list[Subscription]]:
+    """By customer id: the subscriptions with at least one day in `period`."""
+    rows = connection.execute(
+        select(
+            subscriptions.c.customer_id,
+            pricing_plans.c.code,
+            subscriptions.c.quantity,
+            subscriptions.c.starts_on,
+            subscriptions.c.ends_on,
+        )
+        .join(pricing_plans, pricing_plans.c.id == subscriptions.c.plan_id)
+        .where(
+            subscriptions.c.customer_id.in_(customer_ids),
+            subscriptions.c.starts_on < period.end,
+            (subscriptions.c.ends_on.is_(None)) | (subscriptions.c.ends_on > period.start),
+        )
+    )
+    found: dict[int, list[Subscription]] = defaultdict(list)
+    for row in rows:
+        found[row.customer_id].append(
+            Subscription(row.code, row.quantity, row.starts_on, row.ends_on)
+        )
+    return found
+
+
+USAGE_OF_CUSTOMERS = text("""
+    SELECT customer_id, metric, (occurred_at AT TIME ZONE :zone)::date AS day,
+           sum(quantity) AS quantity
+    FROM billing_events
+    WHERE customer_id = ANY(:customers) AND occurred_at >= :start AND occurred_at < :end
+    GROUP BY 1, 2, 3
+    ORDER BY 1, 2, 3
+""")
+"""Daily usage of some customers in `[start, end)`; days are those of the seller's `zone`."""
+
+
+def usage_of(
+    connection: Connection, customer_ids: Sequence[int], period: BillingPeriod, time_zone: str
+) -> dict[int, list[DailyUsage]]:
+    """By customer id: the usage of `period` by metric and day of the seller's time zone."""
+    start, end = period.bounds(time_zone)
+    rows = connection.execute(
+        USAGE_OF_CUSTOMERS,
+        {"customers": list(customer_ids), "zone": time_zone, "start": start, "end": end},
+    )
+    found: dict[int, list[DailyUsage]] = defaultdict(list)
+    for row in rows:
+        found[row.customer_id].append(DailyUsage(row.metric, row.day, row.quantity))
+    return found

@@ -1,0 +1,232 @@
+"""Billing cycles: opened once a period, followed, closed."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from domain.errors import NotFound
+from domain.periods import BillingPeriod
+from storage import audit
+from storage.planning import Cycle
+from storage.tables import billing_cycle_items, billing_cycles, invoices
+
+
+@dataclass(frozen=True)
+class CycleTotals:
+    """Sums over the cycle's invoices in one currency, drafts included, void ones not."""
+
+    currency: str
+    invoices: int
+    usage: Decimal
+    subscriptions: Decimal
+    proration: Decimal
+    subtotal: Decimal
+    tax: Decimal
+    total: Decimal
+
+
+@dataclass(frozen=True)
+class CycleFailure:
+    """A customer who could not be billed, and why. `number` is the draft's, if it has one."""
+
+    account_number: str
+    reason_code: str
+    reason: str
+    number: str | None
+
+
+@dataclass(frozen=True)
+class CycleSummary:
+    """A cycle as it stands. `planned_at`, `closed_at` None: not yet.
+
+    `customers` counts those who have an outcome; its parts are drafted (waiting to be issued),
+    issued, skipped and failed.
+    """
+
+    period: str
+    status: str
+    issued_on: date
+    hold_reminders: bool
+    started_at: datetime
+    planned_at: datetime | None
+    closed_at: datetime | None
+    customers: int
+    drafted: int
+    issued: int
+    skipped: int
+    failed: int
+
+
+def open_cycle(
+    connection: Connection,
+    period: BillingPeriod,
+    *,
+    issued_on: date,
+    terms_days: int,
+    hold_reminders: bool,
+    actor: str,
+) -> Cycle:
+    """The period's cycle, made if there is none; an existing one is left as it was."""
+    opened = connection.execute(
+        insert(billing_cycles)
+        .values(
+            period_start=period.start,
+            status="planning",
+            issued_on=issued_on,
+            terms_days=terms_days,
+            hold_reminders=hold_reminders,
+        )
+        .on_conflict_do_nothing(index_elements=["period_start"])
+    )
+    if opened.rowcount:
+        audit.record(
+            connection,
+            audit.AuditEntry(issued_on, actor, "cycle", str(period), "opened", None, "planning"),
+        )
+    return load_cycle(connection, period)
+
+
+def load_cycle(connection: Connection, period: BillingPeriod) -> Cycle:
+    """Raises NotFound if the period has no cycle."""
+    row = _cycle_row(connection, period)
+    return Cycle(row.id, period, row.issued_on, row.terms_days)
+
+
+def move_cycle(connection: Connection, period: BillingPeriod, to: str, *, actor: str) -> None:
+    """Sets the cycle's status, with the time of planning and closing, and tells the audit log.
+
+    A cycle that has the status already is left alone, so that a retried step changes nothing.
+    """
+    row = _cycle_row(connection, period, for_update=True)
+    if row.status == to:
+        return
+    stamps: dict[str, Any] = {
+        "planned": {"planned_at": func.now()},
+        "closed": {"closed_at": func.now()},
+    }
+    connection.execute(
+        update(billing_cycles)
+        .where(billing_cycles.c.id == row.id)
+        .values(status=to, **stamps.get(to, {}))
+    )
+    audit.record(
+        connection,
+        audit.AuditEntry(row.issued_on, actor, "cycle", str(period), to, row.status, to),
+    )
+
+
+def summarize_cycle(connection: Connection, period: BillingPeriod) -> CycleSummary:
+    """Status and counts of the period's cycle. Raises NotFound."""
+    row = _cycle_row(connection, period)
+    return _summary(row, _outcome_counts(connection, row.id))
+
+
+def list_cycles(connection: Connection) -> list[CycleSummary]:
+    """All cycles, the newest period first."""
+    rows = connection.execute(
+        select(billing_cycles).order_by(billing_cycles.c.period_start.desc())
+    ).all()
+    return [_summary(row, _outcome_counts(connection, row.id)) for row in rows]
+
+
+def cycle_totals(connection: Connection, period: BillingPeriod) -> list[CycleTotals]:
+    """Sums by currency over the cycle's invoices, drafts included, void ones not."""
+    row = _cycle_row(connection, period)
+    sums = connection.execute(
+        select(
+            invoices.c.currency,
+            func.count(),
+            func.sum(invoices.c.usage_amount),
+            func.sum(invoices.c.subscription_amount),
+            func.sum(invoices.c.proration_amount),
+            func.sum(invoices.c.subtotal),
+            func.sum(invoices.c.tax),
+            func.sum(invoices.c.total),
+        )
+        .where(invoices.c.cycle_id == row.id, invoices.c.status != "void")
+        .group_by(invoices.c.currency)
+        .order_by(invoices.c.currency)
+    )
+    return [CycleTotals(*sum_row) for sum_row in sums]
+
+
+def cycle_failures(connection: Connection, period: BillingPeriod) -> list[CycleFailure]:
+    """The customers who could not be billed, in account order."""
+    item = billing_cycle_items
+    rows = connection.execute(
+        select(item.c.account_number, item.c.reason_code, item.c.reason, invoices.c.number)
+        .outerjoin(invoices, invoices.c.id == item.c.invoice_id)
+        .where(item.c.cycle_id == load_cycle(connection, period).id, item.c.outcome == "failed")
+        .order_by(item.c.account_number)
+    )
+    return [CycleFailure(*row) for row in rows]
+
+
+def drafts_to_issue(
+    connection: Connection, period: BillingPeriod, *, after_account: str, limit: int
+) -> list[tuple[str, str]]:
+    """(account number, invoice number) of the next `limit` drafts behind `after_account`."""
+    item = billing_cycle_items
+    rows = connection.execute(
+        select(item.c.account_number, invoices.c.number)
+        .join(invoices, invoices.c.id == item.c.invoice_id)
+        .where(
+            item.c.cycle_id == load_cycle(connection, period).id,
+            item.c.outcome == "drafted",
+            item.c.account_number > after_account,
+        )
+        .order_by(item.c.account_number)
+        .limit(limit)
+    )
+    return [(row.account_number, row.number) for row in rows]
+
+
+def fail_item(connection: Connection, number: str, *, code: str, reason: str) -> None:
+    """Marks the customer of draft `number` as failed. An invoice that was issued stays issued."""
+    connection.execute(
+        update(billing_cycle_items)
+        .where(
+            billing_cycle_items.c.invoice_id == invoices.c.id,
+            invoices.c.number == number,
+            invoices.c.status == "draft",
+        )
+        .values(outcome="failed", reason_code=code, reason=reason)
+    )
+
+
+def _cycle_row(
+    connection: Connection, period: BillingPeriod, *, for_update: bool = False
+) -> Row[Any]:
+    query = select(billing_cycles).where(billing_cycles.c.period_start == period.start)
+    row = connection.execute(query.with_for_update() if for_update else query).one_or_none()
+    if row is None:
+        raise NotFound(f"There is no billing cycle for {period}; start it first.")
+    return row
+
+
+def _outcome_counts(connection: Connection, cycle_id: int) -> dict[str, int]:
+    item = billing_cycle_items
+    rows = connection.execute(
+        select(item.c.outcome, func.count())
+        .where(item.c.cycle_id == cycle_id)
+        .group_by(item.c.outcome)
+    )
+    return {outcome: count for outcome, count in rows}
+
+
+def _summary(row: Row[Any], counts: dict[str, int]) -> CycleSummary:
+    return CycleSummary(
+        period=str(BillingPeriod.of(row.period_start)),
+        status=row.status,
+        issued_on=row.issued_on,
+        hold_reminders=row.hold_reminders,
+        started_at=row.started_at,
+        planned_at=row.planned_at,
+        closed_at=row.closed_at,
+        customers=sum(counts.values()),
+        **{name: counts.get(name, 0) for name in ("drafted", "issued", "skipped", "failed")},
+    )

@@ -1,0 +1,94 @@
+"""E-mails: written down before they are sent, once for each invoice, kind and step."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from sqlalchemy import Connection, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from storage import audit
+from storage.tables import emails, invoices
+
+
+@dataclass(frozen=True)
+class EmailKey:
+    """What makes an e-mail the same e-mail: the invoice, what it says, which step it belongs to."""
+
+    number: str
+    kind: str
+    step: int
+
+    @property
+    def message_id(self) -> str:
+        """The RFC 5322 Message-ID, the same whenever the e-mail is sent again."""
+        return f"<{self.number}.{self.kind}.{self.step}@billwright.invalid>"
+
+
+def prepare_email(
+    connection: Connection,
+    key: EmailKey,
+    *,
+    recipients: Sequence[str],
+    subject: str,
+    business_date: date,
+) -> bool:
+    """Writes the e-mail down unless it is; whether it still has to be sent."""
+    invoice_id = select(invoices.c.id).where(invoices.c.number == key.number).scalar_subquery()
+    connection.execute(
+        insert(emails)
+        .values(
+            invoice_id=invoice_id,
+            kind=key.kind,
+            step=key.step,
+            message_id=key.message_id,
+            recipients=list(recipients),
+            subject=subject,
+            business_date=business_date,
+        )
+        .on_conflict_do_nothing(index_elements=["invoice_id", "kind", "step"])
+    )
+    sent_at = connection.execute(
+        select(emails.c.sent_at).where(emails.c.message_id == key.message_id)
+    ).scalar_one()
+    return sent_at is None
+
+
+def record_sent(connection: Connection, key: EmailKey, *, business_date: date, actor: str) -> None:
+    """Notes that the mail server took the e-mail, with the audit entry, once."""
+    sent = connection.execute(
+        update(emails)
+        .where(emails.c.message_id == key.message_id, emails.c.sent_at.is_(None))
+        .values(sent_at=func.now())
+        .returning(emails.c.recipients)
+    ).scalar_one_or_none()
+    if sent is not None:
+        audit.record(
+            connection,
+            audit.AuditEntry(
+                business_date,
+                actor,
+                "invoice",
+                key.number,
+                f"{key.kind}_email_sent",
+                details={"step": key.step, "recipients": list(sent), "message_id": key.message_id},
+            ),
+        )
+
+
+def record_refused(
+    connection: Connection, key: EmailKey, *, reason: str, business_date: date, actor: str
+) -> None:
+    """Notes that the mail server refused every recipient for good, for a person to see."""
+    audit.record(
+        connection,
+        audit.AuditEntry(
+            business_date,
+            actor,
+            "invoice",
+            key.number,
+            f"{key.kind}_email_refused",
+            reason=reason,
+            details={"step": key.step, "message_id": key.message_id},
+        ),
+    )

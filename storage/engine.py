@@ -1,0 +1,28 @@
+"""Connections to PostgreSQL."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, Engine, create_engine
+
+
+def make_engine(database_url: str, *, pool_size: int = 10) -> Engine:
+    """An engine with at most `pool_size` connections, each checked before it is handed out.
+
+    `database_url` may name any driver-less PostgreSQL URL; psycopg 3 is used.
+    """
+    url = database_url.replace("postgresql://", "postgresql+psycopg://", 1)
+    return create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_pre_ping=True,
+        connect_args={"options": "-c timezone=UTC", "connect_timeout": 10},
+    )
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Connection]:
+    """One transaction: committed when the block ends, rolled back when it raises."""
+    with engine.begin() as connection:
+        yield connection

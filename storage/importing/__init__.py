@@ -1,0 +1,1 @@
+"""Files that come in: all validated before any is written, all written or none."""

@@ -1,0 +1,200 @@
+"""customers.csv and subscriptions.csv."""
+
+from collections import defaultdict
+from collections.abc import Container
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, insert, select
+
+from domain.tax import EU_MEMBER_STATES
+from storage.importing import fields
+from storage.importing.problems import Problems
+from storage.importing.reading import Record, read_records
+from storage.tables import customers, pricing_plans, subscriptions
+
+CUSTOMER_COLUMNS = {
+    "account_number": fields.required,
+    "name": fields.required,
+    "billing_email": fields.emails,
+    "country": fields.country,
+    "region": fields.text,
+    "address_line1": fields.required,
+    "postal_code": fields.text,
+    "city": fields.required,
+    "tax_id": fields.text,
+    "tax_exempt": fields.yes_or_no,
+    "currency": fields.currency,
+    "segment": fields.required,
+    "payment_method": fields.one_of(["card", "bank_transfer"]),
+    "stripe_customer_id": fields.text,
+    "stripe_payment_method_id": fields.text,
+    "status": fields.one_of(["active", "paused", "churned"]),
+}
+SUBSCRIPTION_COLUMNS = {
+    "account_number": fields.required,
+    "plan_code": fields.required,
+    "quantity": fields.positive,
+    "starts_on": fields.day,
+    "ends_on": fields.optional_day,
+}
+
+
+def read_customers(
+    connection: Connection, path: Path, problems: Problems
+) -> tuple[list[dict[str, Any]], set[str]]:
+    """The customers that are new, as rows of `customers`; a changed one is a problem.
+
+    Beside them the accounts of all rows, so that a bad row is not reported again by what
+    refers to it.
+    """
+    known = {
+        row.account_number: row._asdict() for row in connection.execute(select(customers)).all()
+    }
+    seen: dict[str, int] = {}
+    new: list[dict[str, Any]] = []
+    for record in read_records(
+        path, CUSTOMER_COLUMNS, problems, optional={"po_number": fields.text}
+    ):
+        account = record.values["account_number"]
+        if account in seen:
+            problems.add(
+                path.name,
+                record.line,
+                "account_number",
+                f"{account} stands in line {seen[account]}",
+            )
+            continue
+        seen[account] = record.line
+        customer = _customer(path.name, record, problems)
+        if customer is None:
+            continue
+        if account not in known:
+            new.append(customer)
+        elif changed := [name for name in customer if customer[name] != known[account][name]]:
+            problems.add(
+                path.name,
+                record.line,
+                "billing_email" if changed[0] == "billing_emails" else changed[0],
+                f"account {account} exists with another value; change it there, not by import",
+            )
+    return new, set(seen)
+
+
+def write_customers(connection: Connection, rows: list[dict[str, Any]]) -> None:
+    if rows:
+        connection.execute(insert(customers), rows)
+
+
+def read_subscriptions(
+    connection: Connection,
+    path: Path,
+    problems: Problems,
+    *,
+    accounts: Container[str],
+    plan_codes: Container[str],
+) -> list[dict[str, Any]]:
+    """The subscriptions that are new, with `account_number` and `plan_code`.
+
+    `accounts` and `plan_codes` are those known, the ones of the same import included. Two
+    subscriptions of one account and plan may not overlap.
+    """
+    known = _known_subscriptions(connection)
+    new: list[dict[str, Any]] = []
+    for record in read_records(path, SUBSCRIPTION_COLUMNS, problems):
+        row = record.values
+        if row["account_number"] not in accounts:
+            problems.add(
+                path.name, record.line, "account_number", f"{row['account_number']} is no customer"
+            )
+        elif row["plan_code"] not in plan_codes:
+            problems.add(path.name, record.line, "plan_code", f"{row['plan_code']} is no plan")
+        elif row["ends_on"] is not None and row["ends_on"] <= row["starts_on"]:
+            problems.add(path.name, record.line, "ends_on", "is not after starts_on (exclusive)")
+        else:
+            others = known[row["account_number"], row["plan_code"]]
+            if row in others:
+                continue
+            if any(_overlap(row, other) for other in others):
+                problems.add(
+                    path.name,
+                    record.line,
+                    "starts_on",
+                    f"overlaps another subscription of {row['account_number']} "
+                    f"to {row['plan_code']}",
+                )
+                continue
+            others.append(row)
+            new.append(row)
+    return new
+
+
+def write_subscriptions(connection: Connection, rows: list[dict[str, Any]]) -> None:
+    """Adds subscriptions; their accounts and plans are in the tables by now."""
+    if not rows:
+        return
+    ids = customer_ids(connection)
+    plans = {
+        row.code: row.id
+        for row in connection.execute(select(pricing_plans.c.code, pricing_plans.c.id))
+    }
+    connection.execute(
+        insert(subscriptions),
+        [
+            {
+                "customer_id": ids[row["account_number"]],
+                "plan_id": plans[row["plan_code"]],
+                "quantity": row["quantity"],
+                "starts_on": row["starts_on"],
+                "ends_on": row["ends_on"],
+            }
+            for row in rows
+        ],
+    )
+
+
+def customer_ids(connection: Connection) -> dict[str, int]:
+    """Id by account number, of all customers."""
+    rows = connection.execute(select(customers.c.account_number, customers.c.id))
+    return {row.account_number: row.id for row in rows}
+
+
+def _customer(file: str, record: Record, problems: Problems) -> dict[str, Any] | None:
+    row = dict(record.values)
+    row["billing_emails"] = row.pop("billing_email")
+    row["tax_id_valid"] = fields.vat_id_valid(row["tax_id"], row["country"])
+    for name in ("stripe_customer_id", "stripe_payment_method_id"):
+        row[name] = row[name] or None
+    if row["country"] in EU_MEMBER_STATES and row["tax_id"] and not row["tax_id_valid"]:
+        problems.add(
+            file,
+            record.line,
+            "tax_id",
+            f"{row['tax_id']!r} is no VAT id of {row['country']}; correct it or leave it empty",
+        )
+        return None
+    return row
+
+
+def _known_subscriptions(connection: Connection) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    rows = connection.execute(
+        select(
+            customers.c.account_number,
+            pricing_plans.c.code.label("plan_code"),
+            subscriptions.c.quantity,
+            subscriptions.c.starts_on,
+            subscriptions.c.ends_on,
+        )
+        .join(customers, customers.c.id == subscriptions.c.customer_id)
+        .join(pricing_plans, pricing_plans.c.id == subscriptions.c.plan_id)
+    )
+    known: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        known[row.account_number, row.plan_code].append(row._asdict())
+    return known
+
+
+def _overlap(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    begins: date = max(one["starts_on"], other["starts_on"])
+    return begins < min(one["ends_on"] or date.max, other["ends_on"] or date.max)

@@ -1,0 +1,144 @@
+"""A directory of files, imported whole or not at all."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+
+from sqlalchemy import Connection, Engine, select
+
+from domain.errors import InvalidValue
+from domain.parties import Seller
+from storage.engine import transaction
+from storage.importing import customer_files, history_file, price_files, usage_file
+from storage.importing.problems import ImportRefused, Problems
+from storage.schema import make_partitions
+from storage.sellers import save_seller
+from storage.tables import pricing_plans
+
+SELLER, PLANS, TAX_RATES = "seller.json", "plans.json", "tax_rates.csv"
+CUSTOMERS, SUBSCRIPTIONS, INVOICES = "customers.csv", "subscriptions.csv", "invoices.csv"
+USAGE = ("usage.csv", "usage.csv.gz")
+Row = TypeVar("Row")
+KNOWN_FILES = (SELLER, PLANS, TAX_RATES, CUSTOMERS, SUBSCRIPTIONS, *USAGE, INVOICES)
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """How many rows of each file were new; what was known already is not counted."""
+
+    added: dict[str, int]
+
+
+def import_directory(
+    engine: Engine,
+    directory: Path,
+    *,
+    now: datetime,
+    progress: Callable[[int], None] = lambda rows: None,
+) -> ImportReport:
+    """Imports the files of `directory` that are there, in one transaction.
+
+    `now` is the instant of the import; `progress` hears how many usage rows were read since it
+    was last called. The same directory again adds nothing.
+
+    Raises ImportRefused with every bad row, and InvalidValue if there is nothing to import;
+    nothing is written then.
+    """
+    if not any((directory / name).is_file() for name in KNOWN_FILES):
+        raise InvalidValue(f"{directory} holds none of {', '.join(KNOWN_FILES)}.")
+    usage = [directory / name for name in USAGE if (directory / name).is_file()]
+    if len(usage) > 1:
+        raise InvalidValue(f"{directory} holds both {' and '.join(USAGE)}; keep one of them.")
+    with transaction(engine) as connection:
+        run = _Run(connection, directory)
+        run.read_master_data()
+        if usage:
+            run.read_usage(usage[0], now, progress)
+        if run.problems.count:
+            raise ImportRefused(run.problems)
+        if usage:
+            months = usage_file.months_of_incoming_usage(connection)
+            if months:
+                make_partitions(engine, *months)
+            run.added[usage[0].name] = usage_file.write_usage(connection)
+    return ImportReport(run.added)
+
+
+class _Run:
+    """One import inside its transaction.
+
+    Each file's good rows are written as soon as it is read, for the next file to refer to them;
+    the first bad row ends the writing, and the transaction is rolled back when all are read.
+    """
+
+    def __init__(self, connection: Connection, directory: Path) -> None:
+        self._connection = connection
+        self._directory = directory
+        self._accounts: set[str] = set()
+        self.problems = Problems()
+        self.added: dict[str, int] = {}
+
+    def read_master_data(self) -> None:
+        if path := self._path(SELLER):
+            seller = price_files.read_seller(path, self.problems)
+            self._write(SELLER, [seller] if seller else [], _write_seller)
+        if path := self._path(PLANS):
+            plans = price_files.read_plans(self._connection, path, self.problems)
+            self._write(PLANS, plans, price_files.write_plans)
+        if path := self._path(TAX_RATES):
+            rates = price_files.read_tax_rates(self._connection, path, self.problems)
+            self._write(TAX_RATES, rates, price_files.write_tax_rates)
+        if path := self._path(CUSTOMERS):
+            rows, self._accounts = customer_files.read_customers(
+                self._connection, path, self.problems
+            )
+            self._write(CUSTOMERS, rows, customer_files.write_customers)
+        self._accounts |= customer_files.customer_ids(self._connection).keys()
+        if path := self._path(SUBSCRIPTIONS):
+            rows = customer_files.read_subscriptions(
+                self._connection,
+                path,
+                self.problems,
+                accounts=self._accounts,
+                plan_codes=self._plans().keys(),
+            )
+            self._write(SUBSCRIPTIONS, rows, customer_files.write_subscriptions)
+        if path := self._path(INVOICES):
+            rows = history_file.read_history(
+                self._connection, path, self.problems, accounts=self._accounts
+            )
+            self._write(INVOICES, rows, history_file.write_history)
+
+    def read_usage(self, path: Path, now: datetime, progress: Callable[[int], None]) -> None:
+        usage_file.read_usage(
+            self._connection,
+            path,
+            self.problems,
+            accounts=self._accounts,
+            metrics={metric for metric in self._plans().values() if metric},
+            now=now,
+            progress=progress,
+        )
+
+    def _path(self, name: str) -> Path | None:
+        path = self._directory / name
+        return path if path.is_file() else None
+
+    def _plans(self) -> dict[str, str | None]:
+        """Metric by plan code; None for flat plans."""
+        rows = self._connection.execute(select(pricing_plans.c.code, pricing_plans.c.metric))
+        return {row.code: row.metric for row in rows}
+
+    def _write(
+        self, name: str, rows: list[Row], write: Callable[[Connection, list[Row]], None]
+    ) -> None:
+        self.added[name] = len(rows)
+        if not self.problems.count:
+            write(self._connection, rows)
+
+
+def _write_seller(connection: Connection, sellers: list[Seller]) -> None:
+    for seller in sellers:
+        save_seller(connection, seller)

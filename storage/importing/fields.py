@@ -1,0 +1,134 @@
+"""One cell at a time: the text of a column to its value, or a ValueError that says why not."""
+
+import re
+from collections.abc import Callable, Iterable
+from datetime import date
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from stdnum.eu import vat
+from stdnum.exceptions import ValidationError
+
+from domain.errors import InvalidValue
+from domain.money import minor_digits
+from domain.tax import EU_MEMBER_STATES
+
+Parser = Callable[[str], Any]
+
+_EMAIL = re.compile(r"[^@\s,;<>\"]+@[^@\s,;<>\"]+\.[^@\s,;<>\".]+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_AMOUNT = re.compile(r"-?\d{1,15}(\.\d{1,12})?")
+
+
+def text(value: str) -> str:
+    """Any text without control characters, without the blanks around it."""
+    if _CONTROL.search(value):
+        raise ValueError("has a control character; remove it")
+    return value.strip()
+
+
+def required(value: str) -> str:
+    if not value.strip():
+        raise ValueError("is empty; give a value")
+    return text(value)
+
+
+def day(value: str) -> date:
+    try:
+        return date.fromisoformat(value.strip())
+    except ValueError:
+        raise ValueError(f"{value!r} is not a date; write it as 2026-02-28") from None
+
+
+def optional_day(value: str) -> date | None:
+    return day(value) if value.strip() else None
+
+
+def amount(value: str) -> Decimal:
+    """A plain decimal number; no thousands separators, no exponent."""
+    if not _AMOUNT.fullmatch(value.strip()):
+        raise ValueError(f"{value!r} is not a number such as 1234.50")
+    try:
+        return Decimal(value.strip())
+    except InvalidOperation:
+        raise ValueError(f"{value!r} is not a number such as 1234.50") from None
+
+
+def positive(value: str) -> Decimal:
+    number = amount(value)
+    if number <= 0:
+        raise ValueError(f"{value} must be above 0")
+    return number
+
+
+def percent(value: str) -> Decimal:
+    number = amount(value)
+    if not 0 <= number <= 100:
+        raise ValueError(f"{value} is not between 0 and 100 percent")
+    return number
+
+
+def currency(value: str) -> str:
+    try:
+        minor_digits(value.strip())
+    except InvalidValue as refusal:
+        raise ValueError(refusal.message) from None
+    return value.strip()
+
+
+def country(value: str) -> str:
+    if not re.fullmatch("[A-Z]{2}", value.strip()):
+        raise ValueError(f"{value!r} is not an ISO 3166 country code such as DE (Greece is GR)")
+    return value.strip()
+
+
+def yes_or_no(value: str) -> bool:
+    answers = {
+        "true": True,
+        "yes": True,
+        "1": True,
+        "false": False,
+        "no": False,
+        "0": False,
+        "": False,
+    }
+    try:
+        return answers[value.strip().lower()]
+    except KeyError:
+        raise ValueError(f"{value!r} is neither true nor false") from None
+
+
+def emails(value: str) -> list[str]:
+    """One or several addresses, separated by `;`."""
+    addresses = [address.strip() for address in value.split(";") if address.strip()]
+    if not addresses:
+        raise ValueError("is empty; give at least one address")
+    for address in addresses:
+        if not _EMAIL.fullmatch(address) or _CONTROL.search(address):
+            raise ValueError(f"{address!r} is not an e-mail address")
+    return addresses
+
+
+def one_of(choices: Iterable[str]) -> Parser:
+    known = tuple(choices)
+
+    def choose(value: str) -> str:
+        if value.strip() not in known:
+            raise ValueError(f"{value!r} is none of {', '.join(known)}")
+        return value.strip()
+
+    return choose
+
+
+def vat_id_valid(tax_id: str, country_code: str) -> bool:
+    """Whether `tax_id` is a VAT id of `country_code`, an EU member state, by its check digits.
+
+    Checked when a customer is taken in; whether the id is registered is the seller's to verify.
+    """
+    if country_code not in EU_MEMBER_STATES or not tax_id:
+        return False
+    prefix = "EL" if country_code == "GR" else country_code
+    try:
+        return bool(vat.validate(tax_id).startswith(prefix))
+    except ValidationError:
+        return False

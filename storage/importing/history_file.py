@@ -1,0 +1,151 @@
+"""invoices.csv: invoices brought along from an older system."""
+
+from collections.abc import Container
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, func, insert, select
+
+from domain.errors import BillwrightError
+from domain.invoice import InvoiceKind, InvoiceStatus, parse_invoice_number
+from domain.money import round_money
+from domain.periods import BillingPeriod
+from storage import audit
+from storage.customers import billed_customer
+from storage.importing import fields
+from storage.importing.problems import Problems
+from storage.importing.reading import Record, read_records
+from storage.sellers import current_seller
+from storage.snapshots import customer_to_json
+from storage.tables import customers, invoices, payments
+
+ACTOR = "import"
+_AMOUNTS = ("usage", "subscriptions", "proration", "tax", "total", "amount_paid")
+_STATUSES = tuple(
+    status.value
+    for status in InvoiceStatus
+    if status not in (InvoiceStatus.DRAFT, InvoiceStatus.UNCOLLECTIBLE)
+)
+COLUMNS = {
+    "number": fields.required,
+    "account_number": fields.required,
+    "period": lambda value: BillingPeriod.parse(value.strip()),
+    "issued_on": fields.day,
+    "due_on": fields.day,
+    "currency": fields.currency,
+    **dict.fromkeys(_AMOUNTS, fields.amount),
+    "status": fields.one_of(_STATUSES),
+}
+
+
+def read_history(
+    connection: Connection, path: Path, problems: Problems, *, accounts: Container[str]
+) -> list[dict[str, Any]]:
+    """The invoices that are new; one that is known must be the same."""
+    known = {
+        row.number: (row.total, row.issued_on)
+        for row in connection.execute(
+            select(invoices.c.number, invoices.c.total, invoices.c.issued_on)
+        )
+    }
+    new: list[dict[str, Any]] = []
+    for record in read_records(path, COLUMNS, problems):
+        row = record.values
+        if row["account_number"] not in accounts:
+            problems.add(
+                path.name, record.line, "account_number", f"{row['account_number']} is no customer"
+            )
+        elif row["number"] not in known:
+            if _sound(path.name, record, problems):
+                new.append(row)
+                known[row["number"]] = (row["total"], row["issued_on"])
+        elif known[row["number"]] != (row["total"], row["issued_on"]):
+            problems.add(
+                path.name, record.line, "number", f"{row['number']} is known with other figures"
+            )
+    return new
+
+
+def write_history(connection: Connection, rows: list[dict[str, Any]]) -> None:
+    """Adds the invoices, what was paid on them as one payment each, and their audit entries."""
+    if not rows:
+        return
+    seller_version, _ = current_seller(connection)
+    by_account = {row.account_number: row for row in connection.execute(select(customers)).all()}
+    for row in rows:
+        customer = by_account[row["account_number"]]
+        invoice_id = connection.execute(
+            insert(invoices)
+            .values(_invoice_values(row, customer, seller_version))
+            .returning(invoices.c.id)
+        ).scalar_one()
+        if row["amount_paid"] > 0:
+            connection.execute(
+                insert(payments).values(
+                    invoice_id=invoice_id,
+                    method="other",
+                    status="succeeded",
+                    amount=row["amount_paid"],
+                    currency=row["currency"],
+                    idempotency_key=f"{row['number']}/import",
+                    business_date=row["due_on"],
+                )
+            )
+        audit.record(
+            connection,
+            audit.AuditEntry(
+                row["issued_on"], ACTOR, "invoice", row["number"], "imported", None, row["status"]
+            ),
+        )
+
+
+def _sound(file: str, record: Record, problems: Problems) -> bool:
+    """Whether the row's figures and dates fit each other."""
+    row = record.values
+    before = problems.count
+    try:
+        parse_invoice_number(row["number"])
+    except BillwrightError as refusal:
+        problems.add(file, record.line, "number", refusal.message)
+    for name in _AMOUNTS:
+        if round_money(row[name], row["currency"]) != row[name]:
+            problems.add(file, record.line, name, f"has a fraction of a {row['currency']} cent")
+    parts = row["usage"] + row["subscriptions"] + row["proration"] + row["tax"]
+    if parts != row["total"]:
+        problems.add(file, record.line, "total", f"is {row['total']} and its parts sum to {parts}")
+    if not 0 <= row["amount_paid"] <= max(row["total"], Decimal(0)):
+        problems.add(file, record.line, "amount_paid", "is not between 0 and the total")
+    elif (row["status"] == "paid") != (row["amount_paid"] == row["total"]):
+        problems.add(file, record.line, "status", "does not fit amount_paid")
+    if row["due_on"] < row["issued_on"]:
+        problems.add(file, record.line, "due_on", "is before issued_on")
+    return problems.count == before
+
+
+def _invoice_values(row: dict[str, Any], customer: Any, seller_version: int) -> dict[str, Any]:
+    settled = row["status"] in ("paid", "void")
+    return {
+        "number": row["number"],
+        "customer_id": customer.id,
+        "period_start": row["period"].start,
+        "kind": InvoiceKind.REGULAR.value,
+        "status": row["status"],
+        "collection_state": row["status"] if settled else "issued",
+        "currency": row["currency"],
+        "usage_amount": row["usage"],
+        "subscription_amount": row["subscriptions"],
+        "proration_amount": row["proration"],
+        "subtotal": row["total"] - row["tax"],
+        "tax": row["tax"],
+        "total": row["total"],
+        "tax_lines": [],
+        "amount_paid": row["amount_paid"],
+        "segment": customer.segment,
+        "customer": customer_to_json(billed_customer(customer)),
+        "seller_version": seller_version,
+        "issued_on": row["issued_on"],
+        "due_on": row["due_on"],
+        "issued_at": func.now(),
+        "settled_on": row["due_on"] if row["status"] == "paid" else None,
+    }

@@ -1,0 +1,231 @@
+"""plans.json, tax_rates.csv and seller.json."""
+
+import json
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, insert, select
+from stdnum import bic, iban
+
+from domain.errors import InvalidValue
+from domain.parties import PostalAddress, Seller
+from domain.plans import PlanKind, PlanPrice, Tier
+from storage.importing import fields
+from storage.importing.problems import Problems
+from storage.importing.reading import read_records
+from storage.price_list import load_prices
+from storage.snapshots import tiers_to_json
+from storage.tables import plan_prices, pricing_plans, tax_rates
+
+TAX_RATE_COLUMNS = {
+    "country": fields.country,
+    "region": fields.text,
+    "rate_percent": fields.percent,
+    "name": fields.required,
+    "valid_from": fields.day,
+    "valid_to": fields.optional_day,
+}
+_PLAN_KEYS = {"code", "name", "kind", "metric", "currency", "unit_price", "tiers", "valid_from"}
+_TIER_KEYS = {"name", "up_to", "unit_price"}
+_SELLER_KEYS = {
+    *("name address_line1 postal_code city region country email phone website tax_number").split(),
+    *("registration bank_name iban bic logo_svg").split(),
+}
+
+
+def read_plans(connection: Connection, path: Path, problems: Problems) -> list[PlanPrice]:
+    """The prices of plans.json that are new, with the version that they will be.
+
+    `line` in a problem is the plan's place in the list, from 1. A price that is known with
+    another amount is a problem: a new price needs a `valid_from` of its own (optional key).
+    """
+    entries = _read_json(path, problems)
+    if not isinstance(entries, list):
+        if entries is not None:
+            problems.add(path.name, 1, "", "is not a list of plans")
+        return []
+    catalogue = _Catalogue(load_prices(connection))
+    new: list[PlanPrice] = []
+    for place, entry in enumerate(entries, start=1):
+        try:
+            plan = _plan(entry)
+            if catalogue.lacks(plan):
+                new.append(catalogue.add(plan))
+        except (KeyError, TypeError) as error:
+            problems.add(path.name, place, "", f"is not a plan: {error}")
+        except (ValueError, InvalidValue) as error:
+            problems.add(path.name, place, "", str(error))
+    return new
+
+
+class _Catalogue:
+    """The plans known so far, and whether another fits beside them."""
+
+    def __init__(self, prices: list[PlanPrice]) -> None:
+        self._prices = list(prices)
+
+    def lacks(self, plan: PlanPrice) -> bool:
+        """Whether `plan` is new. Raises ValueError if it contradicts what is known."""
+        for known in self._prices:
+            if known.code != plan.code:
+                continue
+            if (known.name, known.kind, known.metric) != (plan.name, plan.kind, plan.metric):
+                raise ValueError(f"plan {plan.code} is known with another name, kind or metric")
+            if (known.currency, known.valid_from) == (plan.currency, plan.valid_from):
+                if (known.unit_price, known.tiers) == (plan.unit_price, plan.tiers):
+                    return False
+                raise ValueError(
+                    f"plan {plan.code} is known with another price in {plan.currency}; "
+                    "give the new price a valid_from of its own"
+                )
+        return True
+
+    def add(self, plan: PlanPrice) -> PlanPrice:
+        """Takes `plan` in under the next version of its currency."""
+        versions = [
+            known.version
+            for known in self._prices
+            if (known.code, known.currency) == (plan.code, plan.currency)
+        ]
+        numbered = replace(plan, version=max(versions, default=0) + 1)
+        self._prices.append(numbered)
+        return numbered
+
+
+def write_plans(connection: Connection, plans: list[PlanPrice]) -> None:
+    """Adds `plans`, as `read_plans` found them to be new."""
+    ids: dict[str, int] = {
+        row.code: row.id
+        for row in connection.execute(select(pricing_plans.c.code, pricing_plans.c.id))
+    }
+    for plan in plans:
+        if plan.code not in ids:
+            ids[plan.code] = connection.execute(
+                insert(pricing_plans)
+                .values(code=plan.code, name=plan.name, kind=plan.kind, metric=plan.metric)
+                .returning(pricing_plans.c.id)
+            ).scalar_one()
+        connection.execute(
+            insert(plan_prices).values(
+                plan_id=ids[plan.code],
+                currency=plan.currency,
+                version=plan.version,
+                valid_from=plan.valid_from,
+                unit_price=plan.unit_price,
+                tiers=tiers_to_json(plan.tiers),
+            )
+        )
+
+
+def read_tax_rates(connection: Connection, path: Path, problems: Problems) -> list[dict[str, Any]]:
+    """The rates of tax_rates.csv that are new. Two rates of one place may not overlap."""
+    places: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in connection.execute(select(tax_rates)):
+        places.setdefault((row.country, row.region), []).append(
+            {name: getattr(row, name) for name in TAX_RATE_COLUMNS}
+        )
+    new: list[dict[str, Any]] = []
+    for record in read_records(path, TAX_RATE_COLUMNS, problems):
+        rate = record.values
+        known = places.setdefault((rate["country"], rate["region"]), [])
+        if rate["valid_to"] is not None and rate["valid_to"] <= rate["valid_from"]:
+            problems.add(path.name, record.line, "valid_to", "is not after valid_from")
+        elif rate in known:
+            continue
+        elif any(_overlap(rate, other) for other in known):
+            problems.add(
+                path.name, record.line, "valid_from", "overlaps another rate of the same place"
+            )
+        else:
+            known.append(rate)
+            new.append(rate)
+    return new
+
+
+def write_tax_rates(connection: Connection, rates: list[dict[str, Any]]) -> None:
+    if rates:
+        connection.execute(insert(tax_rates), rates)
+
+
+def read_seller(path: Path, problems: Problems) -> Seller | None:
+    """The seller of seller.json; `logo_svg` may name an SVG file beside it."""
+    data = _read_json(path, problems)
+    if data is None:
+        return None
+    if not isinstance(data, dict) or not all(isinstance(value, str) for value in data.values()):
+        problems.add(path.name, 1, "", "is not an object of texts")
+        return None
+    before = problems.count
+    for key in sorted(_SELLER_KEYS ^ data.keys()):
+        problems.add(path.name, 1, key, "is missing" if key in _SELLER_KEYS else "is unknown")
+    if problems.count > before:
+        return None
+    for column, module in (("iban", iban), ("bic", bic)):
+        if not module.is_valid(data[column]):
+            problems.add(path.name, 1, column, f"{data[column]!r} has wrong check digits or form")
+    logo = data.pop("logo_svg")
+    if logo and not logo.lstrip().startswith("<"):
+        file = path.parent / logo
+        if file.is_file() and file.resolve().parent == path.parent.resolve():
+            logo = file.read_text(encoding="utf-8")
+        else:
+            problems.add(path.name, 1, "logo_svg", f"{logo!r} is no file beside seller.json")
+    address = PostalAddress(
+        data.pop("address_line1"),
+        data.pop("postal_code"),
+        data.pop("city"),
+        data.pop("region"),
+        data.pop("country"),
+    )
+    return Seller(address=address, logo_svg=logo, **data)
+
+
+def _plan(entry: Any) -> PlanPrice:
+    if unknown := set(entry) - _PLAN_KEYS:
+        raise ValueError(f"unknown keys {', '.join(sorted(unknown))}")
+    if not isinstance(entry["tiers"], list):
+        raise ValueError("tiers is not a list")
+    unit_price = entry["unit_price"]
+    return PlanPrice(
+        code=fields.required(entry["code"]),
+        name=fields.required(entry["name"]),
+        kind=PlanKind(entry["kind"]),
+        currency=fields.currency(entry["currency"]),
+        metric=entry["metric"] or None,
+        unit_price=None if unit_price in (None, "") else _price(unit_price),
+        tiers=tuple(_tier(tier) for tier in entry["tiers"]),
+        valid_from=fields.day(entry["valid_from"]) if entry.get("valid_from") else date.min,
+    )
+
+
+def _tier(entry: Any) -> Tier:
+    if set(entry) != _TIER_KEYS:
+        raise ValueError("a tier has exactly name, up_to and unit_price")
+    up_to = entry["up_to"]
+    if up_to is not None and (not isinstance(up_to, int) or isinstance(up_to, bool)):
+        raise ValueError(f"up_to {up_to!r} is neither a whole number nor null")
+    return Tier(fields.required(entry["name"]), up_to, _price(entry["unit_price"]))
+
+
+def _price(value: Any) -> Decimal:
+    if not isinstance(value, str):
+        raise ValueError(f'price {value!r} must be written as text, such as "0.0005"')
+    return fields.amount(value)
+
+
+def _overlap(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    one_ends: date = one["valid_to"] or date.max
+    other_ends: date = other["valid_to"] or date.max
+    begins: date = max(one["valid_from"], other["valid_from"])
+    return begins < min(one_ends, other_ends)
+
+
+def _read_json(path: Path, problems: Problems) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"), parse_float=Decimal)
+    except (ValueError, OSError, RecursionError) as error:
+        problems.add(path.name, getattr(error, "lineno", 1), "", f"is not JSON: {error}")
+        return None

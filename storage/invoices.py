@@ -1,0 +1,211 @@
+"""Invoices as they are read: one whole, a page of many, their document and their timeline."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, and_, or_, select, tuple_
+
+from domain.errors import NotFound
+from domain.invoice import TaxLine
+from domain.parties import BilledCustomer
+from domain.periods import BillingPeriod
+from domain.rating import LineKind
+from storage.snapshots import customer_from_json, tax_lines_from_json
+from storage.tables import audit_log, customers, invoice_line_items, invoices
+
+
+@dataclass(frozen=True)
+class InvoiceLine:
+    """A line as it is kept. `unit_price` is None for a proration."""
+
+    position: int
+    kind: LineKind
+    description: str
+    quantity: Decimal
+    unit_price: Decimal | None
+    amount: Decimal
+    plan_code: str
+    plan_version: int
+
+
+@dataclass(frozen=True)
+class Invoice:
+    """One invoice without its lines. Amounts are in `currency`; `due_on` is inclusive.
+
+    `number` is None only for a draft of a plan that is still being made.
+    """
+
+    id: int
+    number: str | None
+    account_number: str
+    period: BillingPeriod
+    kind: str
+    status: str
+    collection_state: str | None
+    currency: str
+    usage: Decimal
+    subscriptions: Decimal
+    proration: Decimal
+    subtotal: Decimal
+    tax: Decimal
+    total: Decimal
+    tax_lines: tuple[TaxLine, ...]
+    amount_paid: Decimal
+    amount_credited: Decimal
+    customer: BilledCustomer
+    seller_version: int
+    issued_on: date
+    due_on: date
+    pdf_sha256: str | None
+    link_version: int
+    settled_on: date | None
+
+    @property
+    def open_amount(self) -> Decimal:
+        """What is still to be paid; 0 for a draft, a settled or a void invoice."""
+        if self.status in ("issued", "overdue"):
+            return self.total - self.amount_paid - self.amount_credited
+        return self.total * 0
+
+
+@dataclass(frozen=True)
+class InvoiceFilter:
+    """Which invoices to list; None means any."""
+
+    period: BillingPeriod | None = None
+    status: str | None = None
+    account_number: str | None = None
+
+
+@dataclass(frozen=True)
+class ListPosition:
+    """The last invoice that a reader of the list has seen."""
+
+    period_start: date
+    account_number: str
+    id: int
+
+
+@dataclass(frozen=True)
+class TimelineEntry:
+    """One thing that happened to an invoice."""
+
+    at: datetime
+    business_date: date
+    actor: str
+    event: str
+    from_state: str | None
+    to_state: str | None
+    reason: str
+
+
+_COLUMNS = select(invoices, customers.c.account_number).join(
+    customers, customers.c.id == invoices.c.customer_id
+)
+
+
+def load_invoice(connection: Connection, number: str) -> Invoice:
+    """Raises NotFound."""
+    row = connection.execute(_COLUMNS.where(invoices.c.number == number)).one_or_none()
+    if row is None:
+        raise NotFound(f"There is no invoice {number}.")
+    return _invoice(row)
+
+
+def load_lines(connection: Connection, invoice_id: int) -> list[InvoiceLine]:
+    """The invoice's lines by position."""
+    line = invoice_line_items
+    rows = connection.execute(
+        select(line).where(line.c.invoice_id == invoice_id).order_by(line.c.position)
+    )
+    return [
+        InvoiceLine(
+            position=row.position,
+            kind=LineKind(row.kind),
+            description=row.description,
+            quantity=row.quantity,
+            unit_price=row.unit_price,
+            amount=row.amount,
+            plan_code=row.plan_code,
+            plan_version=row.plan_version,
+        )
+        for row in rows
+    ]
+
+
+def list_invoices(
+    connection: Connection, wanted: InvoiceFilter, *, after: ListPosition | None, limit: int
+) -> list[Invoice]:
+    """The next `limit` invoices behind `after`, the newest period first, then by account."""
+    conditions: list[ColumnElement[bool]] = []
+    if wanted.period is not None:
+        conditions.append(invoices.c.period_start == wanted.period.start)
+    if wanted.status is not None:
+        conditions.append(invoices.c.status == wanted.status)
+    if wanted.account_number is not None:
+        conditions.append(customers.c.account_number == wanted.account_number)
+    if after is not None:
+        conditions.append(
+            or_(
+                invoices.c.period_start < after.period_start,
+                and_(
+                    invoices.c.period_start == after.period_start,
+                    tuple_(customers.c.account_number, invoices.c.id)
+                    > (after.account_number, after.id),
+                ),
+            )
+        )
+    query = _COLUMNS.where(*conditions).order_by(
+        invoices.c.period_start.desc(), customers.c.account_number, invoices.c.id
+    )
+    return [_invoice(row) for row in connection.execute(query.limit(limit))]
+
+
+def load_timeline(connection: Connection, number: str) -> Sequence[TimelineEntry]:
+    """Everything the audit log knows of the invoice, in the order in which it happened."""
+    rows = connection.execute(
+        select(
+            audit_log.c.at,
+            audit_log.c.business_date,
+            audit_log.c.actor,
+            audit_log.c.event,
+            audit_log.c.from_state,
+            audit_log.c.to_state,
+            audit_log.c.reason,
+        )
+        .where(audit_log.c.subject_kind == "invoice", audit_log.c.subject == number)
+        .order_by(audit_log.c.id)
+    )
+    return [TimelineEntry(*row) for row in rows]
+
+
+def _invoice(row: Row[Any]) -> Invoice:
+    return Invoice(
+        id=row.id,
+        number=row.number,
+        account_number=row.account_number,
+        period=BillingPeriod.of(row.period_start),
+        kind=row.kind,
+        status=row.status,
+        collection_state=row.collection_state,
+        currency=row.currency,
+        usage=row.usage_amount,
+        subscriptions=row.subscription_amount,
+        proration=row.proration_amount,
+        subtotal=row.subtotal,
+        tax=row.tax,
+        total=row.total,
+        tax_lines=tax_lines_from_json(row.tax_lines),
+        amount_paid=row.amount_paid,
+        amount_credited=row.amount_credited,
+        customer=customer_from_json(row.customer),
+        seller_version=row.seller_version,
+        issued_on=row.issued_on,
+        due_on=row.due_on,
+        pdf_sha256=row.pdf_sha256,
+        link_version=row.link_version,
+        settled_on=row.settled_on,
+    )

@@ -1,0 +1,45 @@
+"""Plans, prices and tax rates as the domain's lookup tables."""
+
+from sqlalchemy import Connection, select
+
+from domain.invoice import PriceList
+from domain.plans import PlanKind, PlanPrice, PriceBook
+from domain.tax import TaxPolicy, TaxRate, TaxTable
+from storage.snapshots import tiers_from_json
+from storage.tables import plan_prices, pricing_plans, tax_rates
+
+
+def load_price_list(connection: Connection, tax_policy: TaxPolicy) -> PriceList:
+    """Every price and tax rate, of all versions and days."""
+    return PriceList(PriceBook(load_prices(connection)), load_taxes(connection), tax_policy)
+
+
+def load_prices(connection: Connection) -> list[PlanPrice]:
+    """Every version of every plan in every currency."""
+    rows = connection.execute(
+        select(pricing_plans, plan_prices).join(
+            plan_prices, plan_prices.c.plan_id == pricing_plans.c.id
+        )
+    )
+    return [
+        PlanPrice(
+            code=row.code,
+            name=row.name,
+            kind=PlanKind(row.kind),
+            currency=row.currency,
+            metric=row.metric,
+            unit_price=row.unit_price,
+            tiers=tiers_from_json(row.tiers),
+            version=row.version,
+            valid_from=row.valid_from,
+        )
+        for row in rows
+    ]
+
+
+def load_taxes(connection: Connection) -> TaxTable:
+    rows = connection.execute(select(tax_rates))
+    return TaxTable(
+        TaxRate(row.country, row.region, row.rate_percent, row.name, row.valid_from, row.valid_to)
+        for row in rows
+    )

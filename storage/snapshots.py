@@ -1,0 +1,64 @@
+"""Domain values as the JSON that is kept with an invoice, and back.
+
+Amounts travel as strings, so that no reader turns them into floats.
+"""
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from decimal import Decimal
+from typing import Any
+
+from domain.invoice import TaxLine
+from domain.parties import BilledCustomer, PaymentMethod, PostalAddress
+from domain.plans import Tier
+from domain.tax import TaxRule, TaxTreatment
+
+
+def customer_to_json(customer: BilledCustomer) -> dict[str, Any]:
+    return asdict(customer)
+
+
+def customer_from_json(data: dict[str, Any]) -> BilledCustomer:
+    return BilledCustomer(
+        **{
+            **data,
+            "address": PostalAddress(**data["address"]),
+            "billing_emails": tuple(data["billing_emails"]),
+            "payment_method": PaymentMethod(data["payment_method"]),
+        }
+    )
+
+
+def tax_lines_to_json(lines: Iterable[TaxLine]) -> list[dict[str, str]]:
+    return [
+        {
+            "rule": line.treatment.rule.value,
+            "rate_percent": f"{line.treatment.rate_percent:f}",
+            "name": line.treatment.name,
+            "taxable": f"{line.taxable:f}",
+            "amount": f"{line.amount:f}",
+        }
+        for line in lines
+    ]
+
+
+def tax_lines_from_json(data: Iterable[dict[str, str]]) -> tuple[TaxLine, ...]:
+    return tuple(
+        TaxLine(
+            TaxTreatment(TaxRule(line["rule"]), Decimal(line["rate_percent"]), line["name"]),
+            Decimal(line["taxable"]),
+            Decimal(line["amount"]),
+        )
+        for line in data
+    )
+
+
+def tiers_to_json(tiers: Iterable[Tier]) -> list[dict[str, Any]]:
+    return [
+        {"name": tier.name, "up_to": tier.up_to, "unit_price": f"{tier.unit_price:f}"}
+        for tier in tiers
+    ]
+
+
+def tiers_from_json(data: Iterable[dict[str, Any]]) -> tuple[Tier, ...]:
+    return tuple(Tier(tier["name"], tier["up_to"], Decimal(tier["unit_price"])) for tier in data)

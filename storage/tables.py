@@ -1,0 +1,367 @@
+"""The tables as queries see them. Constraints live in the migrations, next to their reasons;
+a test keeps the columns of both the same.
+"""
+
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    DateTime,
+    Identity,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Numeric,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+
+metadata = MetaData()
+
+
+def _id() -> Column[int]:
+    return Column("id", BigInteger, Identity(always=True), primary_key=True)
+
+
+def _text(name: str, *, null: bool = False, default: str | None = None) -> Column[str]:
+    server_default = None if default is None else text(f"'{default}'")
+    return Column(name, Text, nullable=null, server_default=server_default)
+
+
+def _whole(name: str, *, null: bool = False, default: int | None = None) -> Column[int]:
+    server_default = None if default is None else text(str(default))
+    return Column(name, Integer, nullable=null, server_default=server_default)
+
+
+def _ref(name: str, *, null: bool = False) -> Column[int]:
+    return Column(name, BigInteger, nullable=null)
+
+
+def _amount(name: str, *, null: bool = False, default: int | None = None) -> Column[Decimal]:
+    server_default = None if default is None else text(str(default))
+    return Column(name, Numeric, nullable=null, server_default=server_default)
+
+
+def _day(name: str, *, null: bool = False) -> Column[date]:
+    return Column(name, Date, nullable=null)
+
+
+def _at(name: str, *, null: bool = False) -> Column[datetime]:
+    return Column(name, DateTime(timezone=True), nullable=null)
+
+
+def _now(name: str) -> Column[datetime]:
+    return Column(name, DateTime(timezone=True), nullable=False, server_default=text("now()"))
+
+
+def _flag(name: str) -> Column[bool]:
+    return Column(name, Boolean, nullable=False)
+
+
+def _json(name: str) -> Column[Any]:
+    return Column(name, JSONB, nullable=False)
+
+
+sellers = Table(
+    "sellers",
+    metadata,
+    Column("version", Integer, Identity(always=True), primary_key=True),
+    _text("name"),
+    _text("address_line1"),
+    _text("postal_code"),
+    _text("city"),
+    _text("region"),
+    _text("country"),
+    _text("email"),
+    _text("phone"),
+    _text("website"),
+    _text("tax_number"),
+    _text("registration"),
+    _text("bank_name"),
+    _text("iban"),
+    _text("bic"),
+    _text("logo_svg"),
+    _now("created_at"),
+)
+
+customers = Table(
+    "customers",
+    metadata,
+    _id(),
+    _text("account_number"),
+    _text("name"),
+    Column("billing_emails", ARRAY(Text), nullable=False),
+    _text("country"),
+    _text("region"),
+    _text("address_line1"),
+    _text("postal_code"),
+    _text("city"),
+    _text("tax_id"),
+    _flag("tax_id_valid"),
+    _flag("tax_exempt"),
+    _text("currency"),
+    _text("segment"),
+    _text("payment_method"),
+    _text("stripe_customer_id", null=True),
+    _text("stripe_payment_method_id", null=True),
+    _text("status"),
+    _text("po_number", default=""),
+    _amount("credit_balance", default=0),
+    _now("created_at"),
+)
+
+pricing_plans = Table(
+    "pricing_plans",
+    metadata,
+    _id(),
+    _text("code"),
+    _text("name"),
+    _text("kind"),
+    _text("metric", null=True),
+    _now("created_at"),
+)
+
+plan_prices = Table(
+    "plan_prices",
+    metadata,
+    Column("plan_id", BigInteger, primary_key=True),
+    Column("currency", Text, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    _day("valid_from"),
+    _amount("unit_price", null=True),
+    _json("tiers"),
+    _now("created_at"),
+)
+
+subscriptions = Table(
+    "subscriptions",
+    metadata,
+    _id(),
+    _ref("customer_id"),
+    _ref("plan_id"),
+    _amount("quantity"),
+    _day("starts_on"),
+    _day("ends_on", null=True),
+    _now("created_at"),
+)
+
+tax_rates = Table(
+    "tax_rates",
+    metadata,
+    _id(),
+    _text("country"),
+    _text("region"),
+    _amount("rate_percent"),
+    _text("name"),
+    _day("valid_from"),
+    _day("valid_to", null=True),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    _id(),
+    _text("name"),
+    _text("role"),
+    _text("key_hash"),
+    _now("created_at"),
+    _at("revoked_at", null=True),
+)
+
+billing_events = Table(
+    "billing_events",
+    metadata,
+    _ref("customer_id"),
+    _text("metric"),
+    _at("occurred_at"),
+    _amount("quantity"),
+    _text("event_id"),
+    _now("received_at"),
+)
+
+usage_event_keys = Table(
+    "usage_event_keys",
+    metadata,
+    Column("event_id", Text, primary_key=True),
+    Column("content_hash", LargeBinary, nullable=False),
+)
+
+billing_cycles = Table(
+    "billing_cycles",
+    metadata,
+    _id(),
+    _day("period_start"),
+    _text("status"),
+    _day("issued_on"),
+    _whole("terms_days"),
+    _flag("hold_reminders"),
+    _whole("last_sequence", default=0),
+    _now("started_at"),
+    _at("planned_at", null=True),
+    _at("closed_at", null=True),
+)
+
+billing_cycle_items = Table(
+    "billing_cycle_items",
+    metadata,
+    Column("cycle_id", BigInteger, primary_key=True),
+    _ref("customer_id"),
+    Column("account_number", Text, primary_key=True),
+    _text("outcome"),
+    _text("reason_code", default=""),
+    _text("reason", default=""),
+    _ref("invoice_id", null=True),
+)
+
+documents = Table(
+    "documents",
+    metadata,
+    Column("sha256", Text, primary_key=True),
+    _text("media_type"),
+    Column("content", LargeBinary, nullable=False),
+    _now("created_at"),
+)
+
+invoices = Table(
+    "invoices",
+    metadata,
+    _id(),
+    _text("number", null=True),
+    _ref("customer_id"),
+    _ref("cycle_id", null=True),
+    _day("period_start"),
+    _text("kind"),
+    _text("status"),
+    _text("collection_state", null=True),
+    _text("currency"),
+    _amount("usage_amount"),
+    _amount("subscription_amount"),
+    _amount("proration_amount"),
+    _amount("subtotal"),
+    _amount("tax"),
+    _amount("total"),
+    _json("tax_lines"),
+    _amount("amount_paid", default=0),
+    _amount("amount_credited", default=0),
+    _text("segment"),
+    _json("customer"),
+    _whole("seller_version"),
+    _day("issued_on"),
+    _day("due_on"),
+    _text("pdf_sha256", null=True),
+    _whole("link_version", default=1),
+    _now("created_at"),
+    _at("issued_at", null=True),
+    _day("settled_on", null=True),
+)
+
+invoice_line_items = Table(
+    "invoice_line_items",
+    metadata,
+    Column("invoice_id", BigInteger, primary_key=True),
+    Column("position", Integer, primary_key=True),
+    _text("kind"),
+    _text("description"),
+    _amount("quantity"),
+    _amount("unit_price", null=True),
+    _amount("amount"),
+    _text("plan_code"),
+    _whole("plan_version"),
+)
+
+payments = Table(
+    "payments",
+    metadata,
+    _id(),
+    _ref("invoice_id"),
+    _text("method"),
+    _text("status"),
+    _amount("amount"),
+    _text("currency"),
+    _text("idempotency_key"),
+    _text("provider_id", null=True),
+    _text("failure_code", default=""),
+    _day("business_date"),
+    _now("created_at"),
+)
+
+credit_notes = Table(
+    "credit_notes",
+    metadata,
+    _id(),
+    _text("number"),
+    _ref("invoice_id"),
+    _text("currency"),
+    _amount("subtotal"),
+    _amount("tax"),
+    _amount("total"),
+    _json("lines"),
+    _json("tax_lines"),
+    _text("reason"),
+    _text("pdf_sha256", null=True),
+    _day("business_date"),
+    _now("created_at"),
+)
+
+bank_transactions = Table(
+    "bank_transactions",
+    metadata,
+    _id(),
+    _text("bank_reference"),
+    _day("booked_on"),
+    _amount("amount"),
+    _text("currency"),
+    _text("payer_name"),
+    _text("payer_iban"),
+    _text("remittance"),
+    _text("status"),
+    _now("received_at"),
+)
+
+emails = Table(
+    "emails",
+    metadata,
+    _id(),
+    _ref("invoice_id"),
+    _text("kind"),
+    _whole("step"),
+    _text("message_id"),
+    Column("recipients", ARRAY(Text), nullable=False),
+    _text("subject"),
+    _day("business_date"),
+    _at("sent_at", null=True),
+    _now("created_at"),
+)
+
+webhook_events = Table(
+    "webhook_events",
+    metadata,
+    Column("event_id", Text, primary_key=True),
+    _text("type"),
+    _json("payload"),
+    _now("received_at"),
+    _at("applied_at", null=True),
+)
+
+audit_log = Table(
+    "audit_log",
+    metadata,
+    _id(),
+    Column("at", DateTime(timezone=True), nullable=False, server_default=text("clock_timestamp()")),
+    _day("business_date"),
+    _text("actor"),
+    _text("subject_kind"),
+    _text("subject"),
+    _text("event"),
+    _text("from_state", null=True),
+    _text("to_state", null=True),
+    _text("reason", default=""),
+    Column("details", JSONB, nullable=False, server_default=text("'{}'")),
+)

@@ -1,0 +1,139 @@
+"""The Temporal worker: connects the rules to the world. Nobody imports this but the command."""
+
+import asyncio
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from datetime import UTC, datetime, timedelta
+from smtplib import SMTPException
+
+import structlog
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from temporalio.client import Client
+from temporalio.worker import PollerBehaviorSimpleMaximum, Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+
+from activities.billing_cycle import CycleActivities
+from activities.delivery import DeliveryActivities
+from activities.failures import FailurePolicy
+from activities.issuing import IssuingActivities, PayerLinks
+from activities.mailer import Mailer
+from activities.rendering import PdfPool
+from activities.settlement import SettlementActivities
+from domain.tax import TaxPolicy
+from settings import Settings, reveal
+from storage.engine import make_engine
+from storage.schema import migrate
+from workflows.billing_cycle import BillingCycle
+from workflows.connection import connect, prepare_namespace
+from workflows.customer_billing import CustomerBilling
+from workflows.invoice_lifecycle import InvoiceLifecycle
+
+OUTAGES = (OSError, OperationalError, InterfaceError, PoolTimeout, SMTPException, BrokenProcessPool)
+THREADS = 20
+POLLERS = 20
+"""Five of each, the SDK's default, leave the worker waiting: measured in docs/benchmarks.md."""
+
+WORKFLOWS = (BillingCycle, CustomerBilling, InvoiceLifecycle)
+
+log = structlog.get_logger()
+
+
+def main(settings: Settings) -> None:
+    """Runs until SIGTERM or Ctrl-C; then finishes what it has begun."""
+    asyncio.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    if settings.database_url is None or settings.temporal_address is None:
+        raise SystemExit(
+            "The worker needs DATABASE_URL and TEMPORAL_ADDRESS; see docs/production.md."
+        )
+    stop = asyncio.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    engine = make_engine(settings.database_url, pool_size=THREADS)
+    migrate(engine, today=datetime.now(UTC).date())  # noqa: TID251 - which partitions to make
+    client = await connect(
+        settings.temporal_address,
+        settings.temporal_namespace,
+        api_key=reveal(settings.temporal_api_key),
+        tls=settings.temporal_tls,
+    )
+    await prepare_namespace(client, retention=timedelta(days=settings.temporal_retention_days))
+    pool = PdfPool(settings.pdf_processes)
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="activity") as threads:
+        links = PayerLinks(settings.public_url, settings.secret.get_secret_value())
+        worker = build_worker(
+            client,
+            settings.task_queue,
+            threads,
+            CycleActivities(
+                engine,
+                time_zone=settings.seller_time_zone,
+                tax_policy=TaxPolicy(settings.seller_country, settings.reverse_charge),
+            ),
+            IssuingActivities(engine, render=pool.render, links=links),
+            DeliveryActivities(engine, mailer=_mailer(settings), links=links),
+            SettlementActivities(engine),
+        )
+        async with worker:
+            log.info("worker ready", task_queue=settings.task_queue)
+            await stop.wait()
+    pool.close()
+    engine.dispose()
+
+
+def build_worker(
+    client: Client,
+    task_queue: str,
+    threads: ThreadPoolExecutor,
+    cycle: CycleActivities,
+    issuing: IssuingActivities,
+    delivery: DeliveryActivities,
+    settlement: SettlementActivities,
+) -> Worker:
+    """The worker with every workflow and activity of the product."""
+    return Worker(
+        client,
+        task_queue=task_queue,
+        workflows=WORKFLOWS,
+        activities=[
+            cycle.open_cycle,
+            cycle.plan_page,
+            cycle.finish_plan,
+            cycle.begin_issue,
+            cycle.list_drafts,
+            cycle.close_cycle,
+            issuing.render_invoice,
+            issuing.post_invoice,
+            issuing.record_failure,
+            delivery.deliver_invoice,
+            settlement.settle_invoice,
+            settlement.mark_overdue,
+        ],
+        activity_executor=threads,
+        max_concurrent_activities=THREADS,
+        max_concurrent_local_activities=THREADS,
+        workflow_task_poller_behavior=PollerBehaviorSimpleMaximum(POLLERS),
+        activity_task_poller_behavior=PollerBehaviorSimpleMaximum(POLLERS),
+        workflow_runner=SandboxedWorkflowRunner(
+            restrictions=SandboxRestrictions.default.with_passthrough_modules(
+                "domain", "workflows", "pydantic", "pydantic_core"
+            )
+        ),
+        interceptors=[FailurePolicy(OUTAGES)],
+        graceful_shutdown_timeout=timedelta(seconds=20),
+    )
+
+
+def _mailer(settings: Settings) -> Mailer:
+    return Mailer(
+        settings.smtp_host,
+        settings.smtp_port,
+        sender=settings.mail_from,
+        username=settings.smtp_username,
+        password=reveal(settings.smtp_password),
+        start_tls=settings.smtp_start_tls,
+    )

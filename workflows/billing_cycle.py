@@ -1,0 +1,242 @@
+"""A month billed: every customer planned, then at most ten at once issued, then closed."""
+
+import asyncio
+from dataclasses import replace
+
+from temporalio import workflow
+from temporalio.common import SearchAttributePair, TypedSearchAttributes
+from temporalio.exceptions import ChildWorkflowError, WorkflowAlreadyStartedError
+from temporalio.workflow import ChildWorkflowCancellationType, ParentClosePolicy
+
+with workflow.unsafe.imports_passed_through():
+    from workflows import ids, policies
+    from workflows.contracts import customer as customer_contract
+    from workflows.contracts import cycle as contract
+    from workflows.contracts.customer import CustomerOrder, CustomerOutcome, FailureReport
+    from workflows.contracts.cycle import (
+        ClosedCycle,
+        CycleCounts,
+        CycleOrder,
+        CyclePosition,
+        CycleProgress,
+        CycleStep,
+        DraftsOrder,
+        DraftToIssue,
+        PlanPageOrder,
+    )
+    from workflows.customer_billing import CustomerBilling
+
+_ALREADY_RUNNING_PAUSE_SECONDS = 2
+
+
+@workflow.defn
+class BillingCycle:
+    """Bills one period. Signals: `pause`, `resume`, `retry`. Query: `progress`.
+
+    The plan is made by pages of customers and can be read before anything is issued. The issue
+    fans out one `CustomerBilling` a draft; after a number of pages the workflow drains what is in
+    flight and continues as new. What has an outcome in PostgreSQL is never done again, so a
+    second workflow for the same period finishes what the first left.
+    """
+
+    @workflow.init
+    def __init__(self, order: CycleOrder) -> None:
+        position = order.position or CyclePosition(paused=False)
+        self._phase = position.phase
+        self._after_account = position.after_account
+        self._failed_again = position.failed_again
+        self._retry_requested = position.retry_requested
+        self._paused = position.paused
+        self._counts = position.counts
+        self._in_flight: dict[str, asyncio.Task[None]] = {}
+
+    @workflow.run
+    async def run(self, order: CycleOrder) -> ClosedCycle:
+        while True:
+            if self._phase == "plan":
+                await self._plan(order)
+            if self._phase == "issue":
+                await self._issue(order)
+            closed = await workflow.execute_local_activity(
+                contract.close_cycle,
+                CycleStep(order.period, order.requested_by),
+                summary=f"Close {order.period}",
+                **policies.RECORD,
+            )
+            if not self._retry_requested:
+                await workflow.wait_condition(workflow.all_handlers_finished)
+                return closed
+            self._begin_retry()
+
+    @workflow.signal
+    def pause(self) -> None:
+        """No further customer is begun; those in flight are finished."""
+        self._paused = True
+        self._describe()
+
+    @workflow.signal
+    def resume(self) -> None:
+        """Goes on after `pause`, or issues a plan that waited to be read."""
+        self._paused = False
+        self._describe()
+
+    @workflow.signal
+    def retry(self) -> None:
+        """Bills the customers that failed once more, when the present pass is through."""
+        self._retry_requested = True
+
+    @workflow.query
+    def progress(self) -> CycleProgress:
+        return CycleProgress(self._phase, self._paused, self._counts, tuple(self._in_flight))
+
+    async def _plan(self, order: CycleOrder) -> None:
+        await workflow.execute_local_activity(
+            contract.open_cycle, order, summary=f"Open {order.period}", **policies.RECORD
+        )
+        while True:
+            page = await workflow.execute_activity(
+                contract.plan_page,
+                PlanPageOrder(
+                    order.period, self._after_account, order.customers_per_page, self._failed_again
+                ),
+                summary=f"Rate the customers behind {self._after_account or 'the start'}",
+                **policies.RATE_PAGE,
+            )
+            if page.last_account is None:
+                break
+            self._count(drafted=page.drafted, skipped=page.skipped, failed=page.failed)
+            self._after_account = page.last_account
+            if workflow.info().is_continue_as_new_suggested():
+                self._continue_as_new(order)
+        await workflow.execute_local_activity(
+            contract.finish_plan,
+            CycleStep(order.period, order.requested_by),
+            summary="Number the drafts",
+            **policies.RECORD,
+        )
+        if order.pause_before_issue and not self._failed_again:
+            self._paused = True
+        self._enter("issue")
+
+    async def _issue(self, order: CycleOrder) -> None:
+        await workflow.wait_condition(lambda: not self._paused)
+        await workflow.execute_local_activity(
+            contract.begin_issue,
+            CycleStep(order.period, order.requested_by),
+            summary="Begin to issue",
+            **policies.RECORD,
+        )
+        pages = 0
+        while True:
+            page = await workflow.execute_local_activity(
+                contract.list_drafts,
+                DraftsOrder(order.period, self._after_account, order.customers_per_page),
+                summary=f"List the drafts behind {self._after_account or 'the start'}",
+                **policies.RECORD,
+            )
+            if not page.drafts:
+                break
+            for draft in page.drafts:
+                await workflow.wait_condition(
+                    lambda: not self._paused and len(self._in_flight) < order.customers_in_flight
+                )
+                self._in_flight[draft.account_number] = asyncio.create_task(
+                    self._bill(order, draft)
+                )
+                self._after_account = draft.account_number
+            pages += 1
+            if pages >= order.pages_per_run or workflow.info().is_continue_as_new_suggested():
+                await workflow.wait_condition(lambda: not self._in_flight)
+                self._continue_as_new(order)
+        await workflow.wait_condition(lambda: not self._in_flight)
+        self._enter("close")
+
+    async def _bill(self, order: CycleOrder, draft: DraftToIssue) -> None:
+        try:
+            outcome = await self._bill_customer(order, draft)
+        except ChildWorkflowError as error:
+            outcome = CustomerOutcome(
+                draft.account_number, draft.number, issued=False, reason=str(error.cause)
+            )
+            await workflow.execute_local_activity(
+                customer_contract.record_failure,
+                FailureReport(draft.number, "workflow_failed", outcome.reason),
+                summary=f"Record that {draft.account_number} failed",
+                **policies.RECORD,
+            )
+        finally:
+            self._in_flight.pop(draft.account_number, None)
+        if outcome.issued:
+            self._count(issued=1)
+        else:
+            self._count(failed_to_issue=1)
+
+    async def _bill_customer(self, order: CycleOrder, draft: DraftToIssue) -> CustomerOutcome:
+        while True:
+            try:
+                return await workflow.execute_child_workflow(
+                    CustomerBilling.run,
+                    CustomerOrder(
+                        period=order.period,
+                        account_number=draft.account_number,
+                        number=draft.number,
+                        calendar=order.calendar,
+                        reminders_held=order.hold_reminders,
+                        actor=order.requested_by,
+                    ),
+                    id=ids.customer_billing_id(order.period, draft.account_number),
+                    parent_close_policy=ParentClosePolicy.ABANDON,
+                    cancellation_type=ChildWorkflowCancellationType.ABANDON,
+                    static_summary=f"{draft.number} for {draft.account_number}",
+                    search_attributes=TypedSearchAttributes(
+                        [
+                            SearchAttributePair(ids.BILLING_PERIOD, order.period),
+                            SearchAttributePair(ids.CUSTOMER_ACCOUNT, draft.account_number),
+                            SearchAttributePair(ids.INVOICE_NUMBER, draft.number),
+                        ]
+                    ),
+                )
+            except WorkflowAlreadyStartedError:
+                # left in flight by a cycle that was terminated; it finishes by itself
+                await workflow.sleep(
+                    _ALREADY_RUNNING_PAUSE_SECONDS, summary="Billed by an earlier cycle; wait"
+                )
+
+    def _begin_retry(self) -> None:
+        self._retry_requested = False
+        self._failed_again = True
+        self._enter("plan")
+
+    def _enter(self, phase: str) -> None:
+        self._phase = phase
+        self._after_account = ""
+        self._describe()
+
+    def _count(self, **more: int) -> None:
+        self._counts = replace(
+            self._counts, **{name: getattr(self._counts, name) + n for name, n in more.items()}
+        )
+        self._describe()
+
+    def _describe(self) -> None:
+        counts = self._counts
+        workflow.set_current_details(
+            f"Phase: **{self._phase}**{' (paused)' if self._paused else ''}. "
+            f"Planned: {counts.drafted} drafts, {counts.skipped} skipped, {counts.failed} failed. "
+            f"Issued: {counts.issued}, failed to issue: {counts.failed_to_issue}."
+        )
+
+    def _continue_as_new(self, order: CycleOrder) -> None:
+        workflow.continue_as_new(
+            replace(
+                order,
+                position=CyclePosition(
+                    phase=self._phase,
+                    after_account=self._after_account,
+                    failed_again=self._failed_again,
+                    retry_requested=self._retry_requested,
+                    paused=self._paused,
+                    counts=CycleCounts(**vars(self._counts)),
+                ),
+            )
+        )

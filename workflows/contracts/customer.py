@@ -1,0 +1,88 @@
+"""One customer's invoice: rendered, posted, or failed with the reason."""
+
+from dataclasses import dataclass
+from datetime import date
+
+from temporalio import activity
+
+from domain.periods import BusinessCalendar
+
+
+@dataclass(frozen=True)
+class CustomerOrder:
+    """Issue the draft `number` of `account_number`."""
+
+    period: str
+    account_number: str
+    number: str
+    calendar: BusinessCalendar
+    reminders_held: bool
+    actor: str
+
+
+@dataclass(frozen=True)
+class CustomerOutcome:
+    """`issued`, or the reason why not."""
+
+    account_number: str
+    number: str
+    issued: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class RenderOrder:
+    number: str
+
+
+@dataclass(frozen=True)
+class RenderedInvoice:
+    """`pdf_sha256` is the stored document's hash in hex."""
+
+    pdf_sha256: str
+
+
+@dataclass(frozen=True)
+class PostOrder:
+    number: str
+    pdf_sha256: str
+    actor: str
+
+
+@dataclass(frozen=True)
+class PostedInvoice:
+    """What the invoice's own workflow runs by; `due_on` is inclusive.
+
+    `nothing_to_pay`: the invoice is of 0.00 or less and settled.
+    """
+
+    issued_on: date
+    due_on: date
+    nothing_to_pay: bool
+
+
+@dataclass(frozen=True)
+class FailureReport:
+    """`code` is stable and meant for programs, `reason` says what is wrong and the remedy."""
+
+    number: str
+    code: str
+    reason: str
+
+
+@activity.defn
+def render_invoice(order: RenderOrder) -> RenderedInvoice:
+    """Renders the draft's PDF and stores it by its hash."""
+    raise NotImplementedError
+
+
+@activity.defn
+def post_invoice(order: PostOrder) -> PostedInvoice:
+    """Posts the draft unchanged, with its document, in one transaction; again changes nothing."""
+    raise NotImplementedError
+
+
+@activity.defn
+def record_failure(report: FailureReport) -> None:
+    """Marks the customer as failed, for a person to mend and to retry."""
+    raise NotImplementedError

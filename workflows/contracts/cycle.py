@@ -1,0 +1,170 @@
+"""The billing cycle: plan, number, list, close."""
+
+from dataclasses import dataclass, field
+from datetime import date
+
+from temporalio import activity
+
+from domain.periods import BusinessCalendar
+
+
+@dataclass(frozen=True)
+class CycleOrder:
+    """A billing cycle as it is started.
+
+    Attributes:
+        period: the month to bill, "2026-02".
+        issued_on: business date of every invoice of the cycle.
+        terms_days: days from `issued_on` to the due date, which is inclusive.
+        hold_reminders: no collection step fires until the cycle is released.
+        pause_before_issue: the plan waits to be read; `resume` issues it.
+        customers_in_flight: customers billed at the same time, at most.
+        customers_per_page: customers rated, or listed, by one activity.
+        pages_per_run: pages issued before the workflow continues as new.
+        requested_by: who pressed the button; the audit log's actor.
+        position: where a run that was continued as new goes on.
+    """
+
+    period: str
+    issued_on: date
+    terms_days: int = 30
+    hold_reminders: bool = False
+    pause_before_issue: bool = False
+    calendar: BusinessCalendar = field(default_factory=BusinessCalendar)
+    customers_in_flight: int = 10
+    customers_per_page: int = 100
+    pages_per_run: int = 10
+    requested_by: str = "billing-cycle"
+    position: "CyclePosition | None" = None
+
+
+@dataclass(frozen=True)
+class CyclePosition:
+    """What a run hands to the one that continues it.
+
+    `phase` is "plan", "issue" or "close"; `after_account` the last account of the phase done.
+    """
+
+    phase: str = "plan"
+    after_account: str = ""
+    failed_again: bool = False
+    retry_requested: bool = False
+    paused: bool = False
+    counts: "CycleCounts" = field(default_factory=lambda: CycleCounts())
+
+
+@dataclass(frozen=True)
+class CycleCounts:
+    """What this workflow has done so far, over all its runs."""
+
+    drafted: int = 0
+    skipped: int = 0
+    failed: int = 0
+    issued: int = 0
+    failed_to_issue: int = 0
+
+
+@dataclass(frozen=True)
+class CycleProgress:
+    """The answer to the query `progress`. `in_flight` names the accounts being billed now."""
+
+    phase: str
+    paused: bool
+    counts: CycleCounts
+    in_flight: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PlanPageOrder:
+    """Rate the next `limit` customers behind `after_account`; see `CyclePosition`."""
+
+    period: str
+    after_account: str
+    limit: int
+    failed_again: bool = False
+
+
+@dataclass(frozen=True)
+class PlannedPage:
+    """`last_account` is None when no customer was left."""
+
+    last_account: str | None
+    drafted: int = 0
+    skipped: int = 0
+    failed: int = 0
+
+
+@dataclass(frozen=True)
+class CycleStep:
+    """A step of the whole cycle. `actor` is told to the audit log."""
+
+    period: str
+    actor: str
+
+
+@dataclass(frozen=True)
+class DraftsOrder:
+    """List the next `limit` drafts behind `after_account`."""
+
+    period: str
+    after_account: str
+    limit: int
+
+
+@dataclass(frozen=True)
+class DraftToIssue:
+    account_number: str
+    number: str
+
+
+@dataclass(frozen=True)
+class DraftsPage:
+    """The drafts in account order; empty when none is left."""
+
+    drafts: tuple[DraftToIssue, ...]
+
+
+@dataclass(frozen=True)
+class ClosedCycle:
+    """The cycle's outcome: how many customers were issued an invoice, skipped, failed."""
+
+    period: str
+    issued: int
+    skipped: int
+    failed: int
+
+
+@activity.defn
+def open_cycle(order: CycleOrder) -> None:
+    """Writes the cycle down, once."""
+    raise NotImplementedError
+
+
+@activity.defn
+def plan_page(order: PlanPageOrder) -> PlannedPage:
+    """Rates one page of customers into drafts, skips and failures, in one transaction."""
+    raise NotImplementedError
+
+
+@activity.defn
+def finish_plan(step: CycleStep) -> int:
+    """Numbers the drafts in account order; how many were numbered. The plan can be read now."""
+    raise NotImplementedError
+
+
+@activity.defn
+def begin_issue(step: CycleStep) -> None:
+    """Marks the cycle as issuing."""
+    raise NotImplementedError
+
+
+@activity.defn
+def list_drafts(order: DraftsOrder) -> DraftsPage:
+    """One page of the drafts that wait to be issued."""
+    raise NotImplementedError
+
+
+@activity.defn
+def close_cycle(step: CycleStep) -> ClosedCycle:
+    """Closes the cycle and counts its outcomes."""
+    raise NotImplementedError

@@ -1,0 +1,98 @@
+"""One customer's invoice: rendered, posted, and handed to its own workflow."""
+
+from temporalio import workflow
+from temporalio.common import (
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDReusePolicy,
+)
+from temporalio.exceptions import ActivityError, ApplicationError, WorkflowAlreadyStartedError
+from temporalio.workflow import ChildWorkflowCancellationType, ParentClosePolicy
+
+with workflow.unsafe.imports_passed_through():
+    from workflows import ids, policies
+    from workflows.contracts import customer as contract
+    from workflows.contracts.customer import (
+        CustomerOrder,
+        CustomerOutcome,
+        FailureReport,
+        PostedInvoice,
+        PostOrder,
+        RenderOrder,
+    )
+    from workflows.contracts.lifecycle import InvoiceOrder
+    from workflows.invoice_lifecycle import InvoiceLifecycle
+
+
+@workflow.defn
+class CustomerBilling:
+    """Issues one planned draft. A failure ends this customer as `failed`; the others go on."""
+
+    @workflow.run
+    async def run(self, order: CustomerOrder) -> CustomerOutcome:
+        try:
+            posted = await self._issue(order)
+        except ActivityError as error:
+            return await self._fail(order, error)
+        await self._hand_over(order, posted)
+        return CustomerOutcome(order.account_number, order.number, issued=True)
+
+    async def _issue(self, order: CustomerOrder) -> PostedInvoice:
+        """Document first: nothing is issued that cannot be shown."""
+        rendered = await workflow.execute_local_activity(
+            contract.render_invoice,
+            RenderOrder(order.number),
+            summary=f"Render {order.number}",
+            **policies.RENDER,
+        )
+        return await workflow.execute_local_activity(
+            contract.post_invoice,
+            PostOrder(order.number, rendered.pdf_sha256, order.actor),
+            summary=f"Post {order.number}",
+            **policies.RECORD,
+        )
+
+    async def _hand_over(self, order: CustomerOrder, posted: PostedInvoice) -> None:
+        """Starts the invoice's own workflow, which outlives this one."""
+        try:
+            await workflow.start_child_workflow(
+                InvoiceLifecycle.run,
+                InvoiceOrder(
+                    number=order.number,
+                    account_number=order.account_number,
+                    period=order.period,
+                    issued_on=posted.issued_on,
+                    due_on=posted.due_on,
+                    calendar=order.calendar,
+                    nothing_to_pay=posted.nothing_to_pay,
+                    reminders_held=order.reminders_held,
+                ),
+                id=ids.invoice_id(order.number),
+                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                parent_close_policy=ParentClosePolicy.ABANDON,
+                cancellation_type=ChildWorkflowCancellationType.ABANDON,
+                static_summary=f"{order.number}, due {posted.due_on}",
+                search_attributes=TypedSearchAttributes(
+                    [
+                        SearchAttributePair(ids.BILLING_PERIOD, order.period),
+                        SearchAttributePair(ids.CUSTOMER_ACCOUNT, order.account_number),
+                        SearchAttributePair(ids.INVOICE_NUMBER, order.number),
+                        SearchAttributePair(ids.COLLECTION_STATE, "issued"),
+                    ]
+                ),
+            )
+        except WorkflowAlreadyStartedError:
+            workflow.logger.info("%s has its workflow already", order.number)
+
+    async def _fail(self, order: CustomerOrder, error: ActivityError) -> CustomerOutcome:
+        cause = error.cause
+        reason = cause.message if isinstance(cause, ApplicationError) else str(cause or error)
+        code = (cause.type if isinstance(cause, ApplicationError) else None) or "failed"
+        await workflow.execute_local_activity(
+            contract.record_failure,
+            FailureReport(order.number, code, reason),
+            summary=f"Record that {order.account_number} failed",
+            **policies.RECORD,
+        )
+        workflow.set_current_details(f"Failed: {reason}")
+        return CustomerOutcome(order.account_number, order.number, issued=False, reason=reason)

@@ -1,0 +1,25 @@
+"""Workflow ids: business facts, so that a second start finds the first."""
+
+from temporalio.common import SearchAttributeKey
+
+BILLING_PERIOD = SearchAttributeKey.for_keyword("BillingPeriod")
+CUSTOMER_ACCOUNT = SearchAttributeKey.for_keyword("CustomerAccount")
+INVOICE_NUMBER = SearchAttributeKey.for_keyword("InvoiceNumber")
+COLLECTION_STATE = SearchAttributeKey.for_keyword("CollectionState")
+
+SEARCH_ATTRIBUTES = (BILLING_PERIOD, CUSTOMER_ACCOUNT, INVOICE_NUMBER, COLLECTION_STATE)
+
+
+def billing_cycle_id(period: str) -> str:
+    """`billing-cycle/2026-02`"""
+    return f"billing-cycle/{period}"
+
+
+def customer_billing_id(period: str, account_number: str) -> str:
+    """`billing-cycle/2026-02/1047`"""
+    return f"{billing_cycle_id(period)}/{account_number}"
+
+
+def invoice_id(number: str) -> str:
+    """`invoice/INV-2026-02-0047`"""
+    return f"invoice/{number}"

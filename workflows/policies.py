@@ -1,0 +1,55 @@
+"""Every timeout and retry policy, named by what it protects.
+
+Only `activities/failures.py` decides what is retried; these say how long and how often.
+"""
+
+from datetime import timedelta
+from typing import TypedDict
+
+from temporalio.common import RetryPolicy
+
+
+class LocalCall(TypedDict):
+    start_to_close_timeout: timedelta
+    local_retry_threshold: timedelta
+    retry_policy: RetryPolicy
+
+
+class RemoteCall(TypedDict):
+    start_to_close_timeout: timedelta
+    retry_policy: RetryPolicy
+
+
+_PATIENT = RetryPolicy(
+    initial_interval=timedelta(milliseconds=200),
+    backoff_coefficient=2,
+    maximum_interval=timedelta(seconds=10),
+)
+
+RECORD = LocalCall(
+    start_to_close_timeout=timedelta(seconds=20),
+    local_retry_threshold=timedelta(seconds=5),
+    retry_policy=_PATIENT,
+)
+"""A short transaction. Runs in the workflow's own worker; an outage of the database is waited
+out, at first in the worker, then by durable timers."""
+
+RENDER = LocalCall(
+    start_to_close_timeout=timedelta(seconds=60),
+    local_retry_threshold=timedelta(seconds=5),
+    retry_policy=_PATIENT,
+)
+"""A document, with the time that it may wait for a free rendering process."""
+
+RATE_PAGE = RemoteCall(start_to_close_timeout=timedelta(minutes=2), retry_policy=_PATIENT)
+"""A page of customers, rated in one transaction."""
+
+SEND_MAIL = RemoteCall(
+    start_to_close_timeout=timedelta(seconds=60),
+    retry_policy=RetryPolicy(
+        initial_interval=timedelta(seconds=2),
+        backoff_coefficient=2,
+        maximum_interval=timedelta(minutes=15),
+    ),
+)
+"""A mail server may be away for hours; the invoice waits for it."""
