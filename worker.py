@@ -11,8 +11,7 @@ import structlog
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from temporalio.client import Client
-from temporalio.worker import PollerBehaviorSimpleMaximum, Worker
-from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+from temporalio.worker import PollerBehaviorSimpleMaximum, UnsandboxedWorkflowRunner, Worker
 
 from activities.billing_cycle import CycleActivities
 from activities.delivery import DeliveryActivities
@@ -118,11 +117,7 @@ def build_worker(
         max_concurrent_local_activities=THREADS,
         workflow_task_poller_behavior=PollerBehaviorSimpleMaximum(POLLERS),
         activity_task_poller_behavior=PollerBehaviorSimpleMaximum(POLLERS),
-        workflow_runner=SandboxedWorkflowRunner(
-            restrictions=SandboxRestrictions.default.with_passthrough_modules(
-                "domain", "workflows", "pydantic", "pydantic_core"
-            )
-        ),
+        workflow_runner=UnsandboxedWorkflowRunner(),  # docs/decisions/0002
         interceptors=[FailurePolicy(OUTAGES)],
         graceful_shutdown_timeout=timedelta(seconds=20),
     )

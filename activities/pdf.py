@@ -10,10 +10,8 @@ parser, and `invoice.css` is the whole cascade, without the browser's default sh
 
 import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import date
-from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from threading import get_ident
@@ -22,7 +20,6 @@ from xml.etree import ElementTree
 from zlib import compress
 
 import segno
-from babel import Locale
 from cssselect2 import ElementWrapper
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from pydyf import PDF, Stream, _to_bytes
@@ -32,20 +29,13 @@ from weasyprint.text import ffi
 from weasyprint.text.fonts import FontConfiguration
 from weasyprint.urls import URLFetcherResponse
 
-from activities.invoice_document import DocumentLine, InvoiceDocument
+from activities.invoice_document import InvoiceDocument
+from activities.invoice_text import printed_invoice
 from domain.errors import BillwrightError
-from domain.invoice import TaxLine
-from domain.money import minor_digits
-from domain.parties import BilledCustomer, PaymentMethod, PostalAddress, Seller
-from domain.tax import EU_MEMBER_STATES, TaxRule
 
 _TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 _LOGO, _QR_CODE = "billwright:logo", "billwright:payment-code"
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_MONTHS = (
-    "January February March April May June July August September October November December"
-).split()
-_STATE_BEFORE_POSTAL_CODE = frozenset(["AU", "CA", "US"])
 _QR_MASK = 3  # any mask decodes alike; trying all eight costs 6 ms
 
 _log = logging.getLogger(__name__)
@@ -73,7 +63,14 @@ def render_invoice_pdf(document: InvoiceDocument) -> bytes:
     """
     _warn_of_missing_subsetter()
     fetcher = _LogoOnly(_checked_logo(document))
-    markup = _NOT_XML.sub("\ufffd", _template().render(_printed(document)))
+    markup = _NOT_XML.sub(
+        "\ufffd",
+        _template().render(
+            printed_invoice(document),
+            logo=_LOGO if document.seller.logo_svg else "",
+            qr_code=_QR_CODE,
+        ),
+    )
     images = {_QR_CODE: _QrCode(document.payment_url)} if document.total > 0 else {}
     with _errors_logged() as errors:
         try:
@@ -84,17 +81,14 @@ def render_invoice_pdf(document: InvoiceDocument) -> bytes:
             reason = f"{type(failure).__name__}: {failure}"
             raise DocumentWillNotRender(document.number, reason) from failure
     if fetcher.refused:
-        raise DocumentWillNotRender(
-            document.number,
-            f"the logo refers to {fetcher.refused[0]!r}; embed what it shows as shapes.",
-        )
+        raise DocumentWillNotRender(document.number, _refers_to(fetcher.refused[0]))
     if errors:
         raise DocumentWillNotRender(document.number, errors[0])
     _warn_of_missing_glyphs(document.number, pages.fonts.values())
     return content
 
 
-class _Pages(HTML):
+class _Pages(HTML):  # type: ignore[misc]
     """WeasyPrint's document, made from XML and styled by our sheet alone."""
 
     def __init__(self, markup: str, fetcher: "_LogoOnly") -> None:
@@ -113,7 +107,7 @@ class _Pages(HTML):
         return []
 
 
-class _LaidOut(Document):
+class _LaidOut(Document):  # type: ignore[misc]
     """Takes each element's computed style from the invoices before, where it is the same.
 
     Every invoice has the same elements under the same sheet. WeasyPrint shares equal styles
@@ -205,7 +199,15 @@ def _checked_logo(document: InvoiceDocument) -> str:
         raise DocumentWillNotRender(document.number, f"the logo is no SVG: {error}.") from error
     if root.tag != "{http://www.w3.org/2000/svg}svg":
         raise DocumentWillNotRender(document.number, f"the logo is no SVG but {root.tag!r}.")
+    for element in root.iter():
+        for name, value in element.attrib.items():
+            if name.rpartition("}")[2] == "href" and not value.startswith("#"):
+                raise DocumentWillNotRender(document.number, _refers_to(value))
     return logo_svg
+
+
+def _refers_to(url: str) -> str:
+    return f"the logo refers to {url[:80]!r}; replace the reference by shapes of the logo's own."
 
 
 # --- what is kept from one invoice to the next
@@ -230,12 +232,6 @@ def _template() -> Template:
         trim_blocks=True,
     )
     return environment.get_template("invoice.html.j2")
-
-
-@cache
-def _country_names() -> Mapping[str, str]:
-    names: Mapping[str, str] = Locale("en").territories
-    return names
 
 
 # --- complaints
@@ -282,182 +278,3 @@ def _warn_of_missing_glyphs(number: str, fonts: Iterable[Any]) -> None:
             number,
             " ".join(missing),
         )
-
-
-# --- what the template prints
-
-
-def _printed(document: InvoiceDocument) -> dict[str, Any]:
-    """Every text of the page, formatted; the template only places them."""
-
-    def amount(value: Decimal) -> str:
-        return _amount(value, document.currency)
-
-    seller, customer = document.seller, document.customer
-    total = f"{document.currency} {amount(document.total)}"
-    to_pay = document.total > 0
-    due_on = _day(document.due_on)
-    facts = [
-        ("Invoice number", document.number),
-        ("Date of issue", _day(document.issued_on)),
-        ("Due date", due_on),
-        ("Billing period", _span(document.period_start, document.period_last_day)),
-        ("PO number", customer.po_number),
-    ]
-    return {
-        "number": document.number,
-        "created": document.issued_on.isoformat(),
-        "footer": f"{seller.name}  ·  Tax registration number {seller.tax_number}  ·  "
-        f"Net {document.terms_days}",
-        "logo": _LOGO if seller.logo_svg else "",
-        "facts": [(label, value) for label, value in facts if value],
-        "customer": customer.name,
-        "customer_address": _address(customer.address),
-        "customer_details": _customer_details(customer),
-        "seller": seller.name,
-        "seller_address": _address(seller.address),
-        "seller_details": _seller_details(seller),
-        "headline": f"{total} due {due_on}" if to_pay else f"{total}, nothing to pay",
-        "currency": document.currency,
-        "lines": [_line(line, document.currency) for line in document.lines],
-        "subtotal": amount(document.subtotal),
-        "taxes": [
-            (_tax_label(tax), f"on {amount(tax.taxable)}", amount(tax.amount))
-            for tax in document.tax_lines
-        ],
-        "total": total,
-        "notes": [note for tax in document.tax_lines if (note := _tax_note(tax, document))],
-        "payment": _payment(document, total, due_on) if to_pay else None,
-        "qr_code": _QR_CODE,
-        "settled": f"This invoice comes to {total}. No payment is needed.",
-    }
-
-
-def _line(line: DocumentLine, currency: str) -> tuple[str, str, str, str]:
-    unit_price = "–" if line.unit_price is None else _unit_price(line.unit_price, currency)
-    return line.description, _quantity(line.quantity), unit_price, _amount(line.amount, currency)
-
-
-def _payment(document: InvoiceDocument, total: str, due_on: str) -> dict[str, Any]:
-    seller = document.seller
-    if document.customer.payment_method is PaymentMethod.CARD:
-        lead = (
-            f"We charge {total} to your card on file. To pay another way, pay online "
-            f"or by bank transfer to {seller.name}."
-        )
-    else:
-        lead = f"Please pay {total} by {due_on}, online or by bank transfer to {seller.name}."
-    # The bank's name comes last: it alone may need a second line, and labels stand beside lines.
-    bank = [
-        ("IBAN", " ".join(re.findall(".{1,4}", seller.iban.replace(" ", "")))),
-        ("BIC", seller.bic),
-        ("Reference", document.number),
-        ("Bank", seller.bank_name),
-    ]
-    bank = [(label, value) for label, value in bank if value]
-    return {
-        "lead": lead,
-        "labels": "\n".join(label for label, _ in bank),
-        "details": "\n".join(value for _, value in bank),
-        "url": document.payment_url,
-    }
-
-
-def _tax_label(tax: TaxLine) -> str:
-    name, rate = tax.treatment.name, f"{_plain(tax.treatment.rate_percent, 0)}%"
-    without_rate = tax.treatment.rule in (TaxRule.EXEMPT, TaxRule.OUTSIDE_SCOPE)
-    return name if without_rate or rate in name else f"{name} {rate}"
-
-
-def _tax_note(tax: TaxLine, document: InvoiceDocument) -> str:
-    """The sentence that the rule requires; empty where name and rate say it all."""
-    match tax.treatment.rule:
-        case TaxRule.REVERSE_CHARGE:
-            return (
-                "Reverse charge: VAT to be accounted for by the recipient "
-                "(Art. 196 Directive 2006/112/EC)."
-            )
-        case TaxRule.EXEMPT:
-            return "Exempt: no tax is charged because the recipient is exempt from it."
-        case TaxRule.OUTSIDE_SCOPE:
-            source = " (Art. 44 Directive 2006/112/EC)"
-            return (
-                "Outside the scope of tax: the service is supplied where the recipient is "
-                f"established{source if _in_eu(document.seller.address) else ''}."
-            )
-        case TaxRule.EU_DESTINATION:
-            country = _country(document.customer.address.country)
-            return f"VAT is charged at the rate of the recipient's country, {country}."
-        case TaxRule.DOMESTIC | TaxRule.LISTED:
-            return ""
-
-
-def _customer_details(customer: BilledCustomer) -> str:
-    tax_label = "VAT ID" if _in_eu(customer.address) else "Tax ID"
-    details = [f"Customer account {customer.account_number}"]
-    if customer.tax_id:
-        details.append(f"{tax_label} {customer.tax_id}")
-    return "\n".join([*customer.billing_emails, *details])
-
-
-def _seller_details(seller: Seller) -> str:
-    tax_label = "VAT ID" if _in_eu(seller.address) else "Tax ID"
-    contact = [seller.email, seller.phone, seller.website]
-    details = [*contact, f"{tax_label} {seller.tax_number}", seller.registration]
-    return "\n".join(detail for detail in details if detail)
-
-
-def _address(address: PostalAddress) -> str:
-    """The address as its country writes it, one line each."""
-    if address.country in _STATE_BEFORE_POSTAL_CODE:
-        place = f"{address.city} {address.region} {address.postal_code}"
-    elif address.country == "GB":
-        place = f"{address.city}\n{address.postal_code}"
-    else:
-        place = f"{address.postal_code} {address.city}\n{address.region}"
-    lines = [address.line1, *place.split("\n"), _country(address.country)]
-    return "\n".join(line.strip() for line in lines if line.strip())
-
-
-def _country(code: str) -> str:
-    return _country_names().get(code, code)
-
-
-def _in_eu(address: PostalAddress) -> bool:
-    return address.country in EU_MEMBER_STATES
-
-
-# --- numbers and dates
-
-
-def _amount(amount: Decimal, currency: str) -> str:
-    """1,234.50 with the currency's digits; a minus sign, not a hyphen."""
-    text = f"{amount:,.{minor_digits(currency)}f}"
-    return text.removeprefix("-") if amount == 0 else text.replace("-", "\u2212")
-
-
-def _unit_price(price: Decimal, currency: str) -> str:
-    """Exact, with at least the currency's digits: 99.00, 0.0005."""
-    return _plain(price, minor_digits(currency))
-
-
-def _quantity(quantity: Decimal) -> str:
-    return _plain(quantity, 0)
-
-
-def _plain(number: Decimal, least_digits: int) -> str:
-    """The exact number with thousands separators and no more digits than it needs."""
-    whole, _, fraction = f"{number:,f}".partition(".")
-    fraction = fraction.rstrip("0").ljust(least_digits, "0")
-    return (f"{whole}.{fraction}" if fraction else whole).replace("-", "\u2212")
-
-
-def _day(day: date) -> str:
-    return f"{day.day} {_MONTHS[day.month - 1]} {day.year}"
-
-
-def _span(first: date, last: date) -> str:
-    """1–28 February 2026; both days inclusive."""
-    if (first.year, first.month) == (last.year, last.month):
-        return f"{first.day}–{_day(last)}"
-    return f"{_day(first)} – {_day(last)}"

@@ -8,12 +8,27 @@ from temporalio.api.namespace.v1 import NamespaceConfig
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.api.workflowservice.v1 import UpdateNamespaceRequest
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.contrib.pydantic import PydanticPayloadConverter
+from temporalio.converter import CompositePayloadConverter, DataConverter
 from temporalio.service import RPCError, RPCStatusCode
 
 from workflows.ids import SEARCH_ATTRIBUTES
 
-DATA_CONVERTER = pydantic_data_converter
+_PYDANTIC = PydanticPayloadConverter()
+
+
+class SharedPydanticConverter(CompositePayloadConverter):
+    """Pydantic's conversion, one for the process.
+
+    The SDK makes a converter for each workflow, and Pydantic's builds the schema of every type
+    anew: a fifth of the worker's time, until they share one.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(*_PYDANTIC.converters.values())
+
+
+DATA_CONVERTER = DataConverter(payload_converter_class=SharedPydanticConverter)
 """Carries Decimal and date; used by clients, workers and replays alike."""
 
 
