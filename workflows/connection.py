@@ -1,5 +1,6 @@
 """The connection to Temporal: one data converter, one preparation of the namespace."""
 
+from collections.abc import Awaitable
 from datetime import timedelta
 
 from google.protobuf.duration_pb2 import Duration
@@ -58,20 +59,22 @@ async def connect(
 async def prepare_namespace(client: Client, *, retention: timedelta) -> None:
     """Sets how long closed workflows stay readable, and registers the search attributes.
 
-    The dev server's own default keeps them for one day. Safe at every start. A cluster that does
-    not let us (Temporal Cloud) answers PERMISSION_DENIED or UNIMPLEMENTED: there, both are set
-    in its console, and a missing search attribute fails the first workflow with its name.
+    The dev server's own default keeps them for one day. Safe at every start. Where a cluster
+    does not let us (Temporal Cloud), both are set in its console; a search attribute that is
+    missing then fails the first workflow with its name.
     """
     retention_ttl = Duration()
     retention_ttl.FromTimedelta(retention)
-    try:
-        await client.workflow_service.update_namespace(
+    await _unless_not_ours(
+        client.workflow_service.update_namespace(
             UpdateNamespaceRequest(
                 namespace=client.namespace,
                 config=NamespaceConfig(workflow_execution_retention_ttl=retention_ttl),
             )
         )
-        await client.operator_service.add_search_attributes(
+    )
+    await _unless_not_ours(
+        client.operator_service.add_search_attributes(
             AddSearchAttributesRequest(
                 namespace=client.namespace,
                 search_attributes={
@@ -80,6 +83,13 @@ async def prepare_namespace(client: Client, *, retention: timedelta) -> None:
                 },
             )
         )
+    )
+
+
+async def _unless_not_ours(call: Awaitable[object]) -> None:
+    """Passes over a cluster that reserves the call to its own console, or has done it already."""
+    try:
+        await call
     except RPCError as refusal:
         if refusal.status not in (
             RPCStatusCode.PERMISSION_DENIED,
