@@ -6,7 +6,12 @@ from temporalio.common import (
     TypedSearchAttributes,
     WorkflowIDReusePolicy,
 )
-from temporalio.exceptions import ActivityError, ApplicationError, WorkflowAlreadyStartedError
+from temporalio.exceptions import (
+    ActivityError,
+    ApplicationError,
+    FailureError,
+    WorkflowAlreadyStartedError,
+)
 from temporalio.workflow import ChildWorkflowCancellationType, ParentClosePolicy
 
 with workflow.unsafe.imports_passed_through():
@@ -32,7 +37,7 @@ class CustomerBilling:
     async def run(self, order: CustomerOrder) -> CustomerOutcome:
         try:
             posted = await self._issue(order)
-        except ActivityError as error:
+        except (ActivityError, ApplicationError) as error:  # a local activity's comes unwrapped
             return await self._fail(order, error)
         await self._hand_over(order, posted)
         return CustomerOutcome(order.account_number, order.number, issued=True)
@@ -84,9 +89,9 @@ class CustomerBilling:
         except WorkflowAlreadyStartedError:
             workflow.logger.info("%s has its workflow already", order.number)
 
-    async def _fail(self, order: CustomerOrder, error: ActivityError) -> CustomerOutcome:
-        cause = error.cause
-        reason = cause.message if isinstance(cause, ApplicationError) else str(cause or error)
+    async def _fail(self, order: CustomerOrder, error: FailureError) -> CustomerOutcome:
+        cause = error.cause if isinstance(error, ActivityError) else error
+        reason = cause.message if isinstance(cause, FailureError) else str(error)
         code = (cause.type if isinstance(cause, ApplicationError) else None) or "failed"
         await workflow.execute_local_activity(
             contract.record_failure,
