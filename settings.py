@@ -40,6 +40,8 @@ class Settings(BaseSettings):
     smtp_username: str | None = Field(None, validation_alias="SMTP_USERNAME")
     smtp_password: SecretStr | None = Field(None, validation_alias="SMTP_PASSWORD")
     smtp_start_tls: bool = Field(False, validation_alias="SMTP_START_TLS")
+    mails_per_second: float = Field(10, gt=0)
+    """What the mail server lets through; the invoices of a cycle go out at this pace, behind it."""
     mail_from: str = "billing@billwright.example"
 
     api_host: str = "127.0.0.1"

@@ -27,12 +27,15 @@ from storage.schema import migrate
 from workflows.billing_cycle import BillingCycle
 from workflows.connection import connect, prepare_namespace
 from workflows.customer_billing import CustomerBilling
+from workflows.ids import mail_queue
 from workflows.invoice_lifecycle import InvoiceLifecycle
 
 OUTAGES = (OSError, OperationalError, InterfaceError, PoolTimeout, SMTPException, BrokenProcessPool)
 THREADS = 20
 POLLERS = 20
-"""Five of each, the SDK's default, leave the worker waiting: measured in docs/benchmarks.md."""
+"""Of workflow tasks; five, the SDK's default, leave the worker waiting."""
+MAILS_AT_ONCE = 4
+GRACE = timedelta(seconds=20)
 
 WORKFLOWS = (BillingCycle, CustomerBilling, InvoiceLifecycle)
 
@@ -52,7 +55,7 @@ async def _serve(settings: Settings) -> None:
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
-    engine = make_engine(settings.database_url, pool_size=THREADS)
+    engine = make_engine(settings.database_url, pool_size=THREADS + MAILS_AT_ONCE)
     migrate(engine, today=datetime.now(UTC).date())  # noqa: TID251 - which partitions to make
     client = await connect(
         settings.temporal_address,
@@ -62,9 +65,9 @@ async def _serve(settings: Settings) -> None:
     )
     await prepare_namespace(client, retention=timedelta(days=settings.temporal_retention_days))
     pool = PdfPool(settings.pdf_processes)
-    with ThreadPoolExecutor(THREADS, thread_name_prefix="activity") as threads:
+    with ThreadPoolExecutor(THREADS + MAILS_AT_ONCE, thread_name_prefix="activity") as threads:
         links = PayerLinks(settings.public_url, settings.secret.get_secret_value())
-        worker = build_worker(
+        billing, mail = build_workers(
             client,
             settings.task_queue,
             threads,
@@ -76,15 +79,16 @@ async def _serve(settings: Settings) -> None:
             IssuingActivities(engine, render=pool.render, links=links),
             DeliveryActivities(engine, mailer=_mailer(settings), links=links),
             SettlementActivities(engine),
+            mails_per_second=settings.mails_per_second,
         )
-        async with worker:
+        async with billing, mail:
             log.info("worker ready", task_queue=settings.task_queue)
             await stop.wait()
     pool.close()
     engine.dispose()
 
 
-def build_worker(
+def build_workers(
     client: Client,
     task_queue: str,
     threads: ThreadPoolExecutor,
@@ -92,9 +96,11 @@ def build_worker(
     issuing: IssuingActivities,
     delivery: DeliveryActivities,
     settlement: SettlementActivities,
-) -> Worker:
-    """The worker with every workflow and activity of the product."""
-    return Worker(
+    *,
+    mails_per_second: float,
+) -> tuple[Worker, Worker]:
+    """The worker with every workflow and activity of the product, and the one that sends mail."""
+    billing = Worker(
         client,
         task_queue=task_queue,
         workflows=WORKFLOWS,
@@ -108,7 +114,6 @@ def build_worker(
             issuing.render_invoice,
             issuing.post_invoice,
             issuing.record_failure,
-            delivery.deliver_invoice,
             settlement.settle_invoice,
             settlement.mark_overdue,
         ],
@@ -116,11 +121,21 @@ def build_worker(
         max_concurrent_activities=THREADS,
         max_concurrent_local_activities=THREADS,
         workflow_task_poller_behavior=PollerBehaviorSimpleMaximum(POLLERS),
-        activity_task_poller_behavior=PollerBehaviorSimpleMaximum(POLLERS),
         workflow_runner=UnsandboxedWorkflowRunner(),  # docs/decisions/0002
         interceptors=[FailurePolicy(OUTAGES)],
-        graceful_shutdown_timeout=timedelta(seconds=20),
+        graceful_shutdown_timeout=GRACE,
     )
+    mail = Worker(
+        client,
+        task_queue=mail_queue(task_queue),
+        activities=[delivery.deliver_invoice],
+        activity_executor=threads,
+        max_concurrent_activities=MAILS_AT_ONCE,
+        max_task_queue_activities_per_second=mails_per_second,
+        interceptors=[FailurePolicy(OUTAGES)],
+        graceful_shutdown_timeout=GRACE,
+    )
+    return billing, mail
 
 
 def _mailer(settings: Settings) -> Mailer:

@@ -1,7 +1,12 @@
 """The invoice by e-mail, with its PDF."""
 
 import smtplib
-from email.message import EmailMessage
+from email.header import Header
+from email.message import Message
+from email.mime.application import MIMEApplication
+from email.mime.multipart import MIMEMultipart
+from email.mime.text import MIMEText
+from email.utils import formataddr, formatdate
 from functools import cache
 from pathlib import Path
 
@@ -13,7 +18,7 @@ from activities.formatting import format_amount, format_day
 from activities.issuing import PayerLinks
 from activities.mailer import Mailer
 from domain.errors import Conflict
-from domain.parties import Seller
+from domain.parties import PaymentMethod, Seller
 from storage import emails
 from storage.documents import fetch_document
 from storage.emails import EmailKey
@@ -45,14 +50,18 @@ class DeliveryActivities:
                 raise Conflict(f"{occasion.number} has no document yet; issue it first.")
             pdf = fetch_document(connection, invoice.pdf_sha256)
             message = invoice_message(
-                key, invoice, seller, self._links.pay(occasion.number, invoice.link_version), pdf
+                key,
+                invoice,
+                seller,
+                self._links.pay(occasion.number, invoice.link_version),
+                pdf,
+                sender=self._mailer.sender,
             )
-            message["From"] = f"{_quoted(seller.name)} <{self._mailer.sender}>"
             to_send = emails.prepare_email(
                 connection,
                 key,
                 recipients=invoice.customer.billing_emails,
-                subject=message["Subject"],
+                subject=_subject(occasion.number, seller),
                 business_date=occasion.business_date,
             )
         if not to_send:
@@ -76,9 +85,9 @@ class DeliveryActivities:
 
 
 def invoice_message(
-    key: EmailKey, invoice: Invoice, seller: Seller, pay_url: str, pdf: bytes
-) -> EmailMessage:
-    """The e-mail that delivers an invoice: text, HTML, and the PDF attached; without a From."""
+    key: EmailKey, invoice: Invoice, seller: Seller, pay_url: str, pdf: bytes, *, sender: str
+) -> Message:
+    """The e-mail that delivers an invoice: text, HTML, and the PDF attached."""
     printed = {
         "number": key.number,
         "customer": invoice.customer.name,
@@ -87,20 +96,28 @@ def invoice_message(
         "total": f"{invoice.currency} {format_amount(invoice.total, invoice.currency)}",
         "due_on": format_day(invoice.due_on),
         "nothing_to_pay": invoice.total <= 0,
-        "by_card": invoice.customer.payment_method == "card",
+        "by_card": invoice.customer.payment_method is PaymentMethod.CARD,
         "pay_url": pay_url,
     }
-    message = EmailMessage()
-    message["Subject"] = f"Invoice {key.number} from {seller.name}"
+    # the MIME classes of old: those of EmailMessage parse every header again, three times the CPU
+    body = MIMEMultipart("alternative")
+    for name, subtype in (("invoice.txt.j2", "plain"), ("invoice.html.j2", "html")):
+        text = _templates().get_template(name).render(printed)
+        body.attach(MIMEText(text, subtype, "utf-8"))
+    document = MIMEApplication(pdf, "pdf", name=f"{key.number}.pdf")
+    document.add_header("Content-Disposition", "attachment", filename=f"{key.number}.pdf")
+    message = MIMEMultipart("mixed", _subparts=[body, document])
+    message["Subject"] = Header(_subject(key.number, seller), "utf-8").encode()
+    message["From"] = formataddr((seller.name, sender))
     message["To"] = ", ".join(invoice.customer.billing_emails)
     message["Reply-To"] = seller.email
     message["Message-ID"] = key.message_id
-    message.set_content(_templates().get_template("invoice.txt.j2").render(printed))
-    message.add_alternative(
-        _templates().get_template("invoice.html.j2").render(printed), subtype="html"
-    )
-    message.add_attachment(pdf, maintype="application", subtype="pdf", filename=f"{key.number}.pdf")
+    message["Date"] = formatdate()
     return message
+
+
+def _subject(number: str, seller: Seller) -> str:
+    return f"Invoice {number} from {seller.name}"
 
 
 @cache
@@ -112,10 +129,6 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace("\\", "").replace('"', "") + '"'
 
 
 def _for_good(refusal: smtplib.SMTPRecipientsRefused) -> bool:

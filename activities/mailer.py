@@ -2,7 +2,7 @@
 
 import smtplib
 import threading
-from email.message import EmailMessage
+from email.message import Message
 
 
 class Mailer:
@@ -28,7 +28,7 @@ class Mailer:
         self._start_tls = start_tls
         self._of_thread = threading.local()
 
-    def send(self, message: EmailMessage) -> None:
+    def send(self, message: Message) -> None:
         """Returns once the server has taken the message for all recipients it accepts.
 
         Raises smtplib.SMTPRecipientsRefused if it accepts none, other SMTPException or OSError

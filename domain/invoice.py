@@ -14,7 +14,7 @@ from domain.plans import PriceBook
 from domain.rating import DailyUsage, LineKind, RatedLine, Subscription, rate_customer
 from domain.tax import TaxPolicy, TaxSubject, TaxTable, TaxTreatment, determine_tax
 
-_NUMBER = re.compile(r"INV-(\d{4})-(\d{2})-(\d{4,})")
+_NUMBER = re.compile(r"INV-(\d{4})-(\d{2})-(?!0000$)(\d{4}|[1-9]\d{4,8})", re.ASCII)
 
 
 class InvoiceStatus(StrEnum):

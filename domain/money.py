@@ -34,9 +34,11 @@ def minor_digits(currency: str) -> int:
 def round_money(amount: Decimal, currency: str) -> Decimal:
     """`amount` rounded half-up (away from zero) to the minor unit of `currency`.
 
-    The result always shows the currency's digits: 90 USD is 90.00.
+    The result always shows the currency's digits: 90 USD is 90.00. Nothing has no sign: what
+    rounds to -0.00 is 0.00.
     """
-    return amount.quantize(Decimal(1).scaleb(-minor_digits(currency)), rounding=ROUND_HALF_UP)
+    rounded = amount.quantize(Decimal(1).scaleb(-minor_digits(currency)), rounding=ROUND_HALF_UP)
+    return abs(rounded) if rounded.is_zero() else rounded
 
 
 @dataclass(frozen=True, order=False)

@@ -29,12 +29,14 @@ def read_payer_token(secret: str, purpose: LinkPurpose, token: str) -> tuple[str
     The caller compares the version with the invoice's. Raises NotFound, without saying why, for
     anything that was not made by `payer_token` with this secret and purpose.
     """
-    number, version, signature = [*token.split("."), "", "", ""][:3]
     unknown = NotFound("This link is not valid; ask the sender for a new one.")
-    if not version.isascii() or not version.isdigit() or len(version) > 9:
+    if not token.isascii() or token.count(".") != 2:
+        raise unknown
+    number, version, signature = token.split(".")
+    if not version.isdigit() or len(version) > 9 or version != str(int(version)):
         raise unknown
     expected = _signature(secret, purpose, number, int(version))
-    if token.count(".") != 2 or not hmac.compare_digest(expected.encode(), signature.encode()):
+    if not hmac.compare_digest(expected, signature):
         raise unknown
     parse_invoice_number(number)
     return number, int(version)

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from domain.errors import InvalidValue, PeriodNotOver
 
-_MONTH = re.compile(r"(\d{4})-(\d{2})")
+_MONTH = re.compile(r"(\d{4})-(\d{2})", re.ASCII)
 
 
 @dataclass(frozen=True, order=True)

@@ -23,3 +23,12 @@ def customer_billing_id(period: str, account_number: str) -> str:
 def invoice_id(number: str) -> str:
     """`invoice/INV-2026-02-0047`"""
     return f"invoice/{number}"
+
+
+def mail_queue(task_queue: str) -> str:
+    """The task queue of e-mails, beside the one that the workflows run on.
+
+    Its pace is the mail server's, so that a cycle's invoices go out behind the billing and a slow
+    mail server never holds up an invoice.
+    """
+    return f"{task_queue}-mail"

@@ -36,6 +36,7 @@ class InvoiceLifecycle:
         await workflow.execute_activity(
             contract.deliver_invoice,
             self._occasion(),
+            task_queue=ids.mail_queue(workflow.info().task_queue),
             summary=f"E-mail {order.number}",
             **policies.SEND_MAIL,
         )

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
@@ -35,6 +35,7 @@ from workflows.contracts.cycle import (
     PlanPageOrder,
 )
 from workflows.contracts.lifecycle import InvoiceStanding, Occasion
+from workflows.ids import mail_queue
 
 TASK_QUEUE = "billing"
 OPEN = InvoiceStanding("issued", Decimal("10.00"), settled=False)
@@ -174,7 +175,6 @@ class BillingOffice:
             self.render_invoice,
             self.post_invoice,
             self.record_failure,
-            self.deliver_invoice,
             self.settle_invoice,
             self.mark_overdue,
         ]
@@ -197,21 +197,19 @@ async def skipping() -> AsyncIterator[WorkflowEnvironment]:
         yield environment
 
 
-Staffed = Callable[[Client, BillingOffice], AbstractAsyncContextManager[Worker]]
-
-
 @asynccontextmanager
-async def staffed(client: Client, office: BillingOffice) -> AsyncIterator[Worker]:
-    """A worker whose activities are the office's."""
-    worker = Worker(
+async def staffed(client: Client, office: BillingOffice) -> AsyncIterator[None]:
+    """Workers of both task queues, whose activities are the office's."""
+    billing = Worker(
         client,
         task_queue=TASK_QUEUE,
         workflows=WORKFLOWS,
         activities=office.activities(),
         workflow_runner=UnsandboxedWorkflowRunner(),
     )
-    async with worker:
-        yield worker
+    mail = Worker(client, task_queue=mail_queue(TASK_QUEUE), activities=[office.deliver_invoice])
+    async with billing, mail:
+        yield
 
 
 def names(occasions: Iterable[Occasion]) -> list[str]:
