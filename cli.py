@@ -26,7 +26,7 @@ from sqlalchemy.exc import OperationalError
 from api.cycle_orders import order_cycle, order_retry
 from domain.errors import BillwrightError, NotFound
 from domain.periods import BillingPeriod
-from settings import Settings, reveal, settings
+from settings import MissingSettings, Settings, reveal, settings
 from stack.errors import StackError
 from stack.session import API, WORKER, embedded, session
 from storage import cycles
@@ -64,7 +64,7 @@ def main() -> None:
         _fail(refused.message)
     except BillwrightError as refusal:
         _fail(refusal.message)
-    except StackError as refusal:
+    except (StackError, MissingSettings) as refusal:
         _fail(str(refusal))
     except OperationalError as outage:
         _fail(f"PostgreSQL does not answer ({outage.orig}); start it and try again.")

@@ -4,6 +4,7 @@ Everything that can differ between two installations is a field here, with its d
 unit. Parts receive the values they need as arguments and never look for themselves.
 """
 
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -71,6 +72,31 @@ class Settings(BaseSettings):
     def _known_zone(cls, name: str) -> str:
         ZoneInfo(name)
         return name
+
+
+class MissingSettings(Exception):
+    """What worker and API cannot run without is not set; the message names the variables."""
+
+
+@dataclass(frozen=True)
+class Required:
+    """What worker and API cannot run without."""
+
+    database_url: str
+    temporal_address: str
+    secret: str
+
+
+def required(configured: Settings) -> Required:
+    """Raises MissingSettings. An empty secret would let anybody forge payer links."""
+    values = {
+        "DATABASE_URL": configured.database_url,
+        "TEMPORAL_ADDRESS": configured.temporal_address,
+        "BILLWRIGHT_SECRET": configured.secret.get_secret_value(),
+    }
+    if missing := [name for name, value in values.items() if not value]:
+        raise MissingSettings(f"Set {', '.join(missing)}; docs/production.md says to what.")
+    return Required(*(value or "" for value in values.values()))
 
 
 def reveal(secret: SecretStr | None) -> str | None:

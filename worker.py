@@ -21,7 +21,7 @@ from activities.mailer import Mailer
 from activities.rendering import PdfPool
 from activities.settlement import SettlementActivities
 from domain.tax import TaxPolicy
-from settings import Settings, reveal
+from settings import Settings, required, reveal
 from storage.engine import make_engine
 from storage.schema import migrate
 from workflows.billing_cycle import BillingCycle
@@ -48,17 +48,14 @@ def main(settings: Settings) -> None:
 
 
 async def _serve(settings: Settings) -> None:
-    if settings.database_url is None or settings.temporal_address is None:
-        raise SystemExit(
-            "The worker needs DATABASE_URL and TEMPORAL_ADDRESS; see docs/production.md."
-        )
+    needed = required(settings)
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
-    engine = make_engine(settings.database_url, pool_size=THREADS + MAILS_AT_ONCE)
+    engine = make_engine(needed.database_url, pool_size=THREADS + MAILS_AT_ONCE, checked=False)
     migrate(engine, today=datetime.now(UTC).date())  # noqa: TID251 - which partitions to make
     client = await connect(
-        settings.temporal_address,
+        needed.temporal_address,
         settings.temporal_namespace,
         api_key=reveal(settings.temporal_api_key),
         tls=settings.temporal_tls,
@@ -66,7 +63,7 @@ async def _serve(settings: Settings) -> None:
     await prepare_namespace(client, retention=timedelta(days=settings.temporal_retention_days))
     pool = PdfPool(settings.pdf_processes)
     with ThreadPoolExecutor(THREADS + MAILS_AT_ONCE, thread_name_prefix="activity") as threads:
-        links = PayerLinks(settings.public_url, settings.secret.get_secret_value())
+        links = PayerLinks(settings.public_url, needed.secret)
         billing, mail = build_workers(
             client,
             settings.task_queue,

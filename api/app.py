@@ -7,7 +7,7 @@ from fastapi import FastAPI
 
 from api import cycles, health, invoices, payer_pages, problems
 from api.dependencies import Services
-from settings import Settings, reveal
+from settings import Settings, required, reveal
 from storage.engine import make_engine
 from workflows.connection import connect
 
@@ -43,17 +43,14 @@ def create_app(open_services: Callable[[], AbstractAsyncContextManager[Services]
 
 
 def app_from(settings: Settings) -> FastAPI:
-    """The application over the parts that `settings` name. Raises SystemExit if one is missing."""
+    """The application over the parts that `settings` name. Raises MissingSettings."""
+    needed = required(settings)
 
     @asynccontextmanager
     async def open_services() -> AsyncIterator[Services]:
-        if settings.database_url is None or settings.temporal_address is None:
-            raise SystemExit(
-                "The API needs DATABASE_URL and TEMPORAL_ADDRESS; see docs/production.md."
-            )
-        engine = make_engine(settings.database_url, pool_size=20)
+        engine = make_engine(needed.database_url, pool_size=20)
         temporal = await connect(
-            settings.temporal_address,
+            needed.temporal_address,
             settings.temporal_namespace,
             api_key=reveal(settings.temporal_api_key),
             tls=settings.temporal_tls,

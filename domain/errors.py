@@ -99,6 +99,16 @@ class OverlappingUsagePlans(CustomerCannotBeBilled):
         )
 
 
+class AmountTooLarge(CustomerCannotBeBilled):
+    code = "amount_too_large"
+
+    def __init__(self, amount: Decimal, currency: str) -> None:
+        super().__init__(
+            f"{amount:.3E} {currency} has too many digits to be billed exactly; "
+            "correct the quantity or the price."
+        )
+
+
 class NegativeUsage(CustomerCannotBeBilled):
     code = "negative_usage"
 

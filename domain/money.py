@@ -5,9 +5,9 @@ Source: ISO 4217 for minor units.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 
-from domain.errors import CurrencyMismatch, InvalidValue
+from domain.errors import AmountTooLarge, CurrencyMismatch, InvalidValue
 
 _USUAL_MINOR_DIGITS = 2
 _MINOR_DIGITS = {
@@ -35,9 +35,13 @@ def round_money(amount: Decimal, currency: str) -> Decimal:
     """`amount` rounded half-up (away from zero) to the minor unit of `currency`.
 
     The result always shows the currency's digits: 90 USD is 90.00. Nothing has no sign: what
-    rounds to -0.00 is 0.00.
+    rounds to -0.00 is 0.00. Raises AmountTooLarge beyond 28 digits.
     """
-    rounded = amount.quantize(Decimal(1).scaleb(-minor_digits(currency)), rounding=ROUND_HALF_UP)
+    unit = Decimal(1).scaleb(-minor_digits(currency))
+    try:
+        rounded = amount.quantize(unit, rounding=ROUND_HALF_UP)
+    except InvalidOperation:
+        raise AmountTooLarge(amount, currency) from None
     return abs(rounded) if rounded.is_zero() else rounded
 
 

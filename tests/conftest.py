@@ -3,12 +3,13 @@
 import itertools
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from sqlalchemy import Engine, create_engine, make_url, text
 
 from stack.ports import PortBook, Ports
@@ -17,6 +18,12 @@ from stack.processes import Command
 from stack.supervisor import PartDied, Supervisor
 from storage.engine import make_engine
 from storage.schema import migrate
+
+# The same examples on every machine, however slow it is.
+settings.register_profile(
+    "billwright", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("billwright")
 
 MIGRATED_ON = date(2026, 3, 1)
 """The day of the migration: usage partitions reach a year to both sides of it."""
@@ -64,21 +71,37 @@ def empty_database_url(_databases: "_Databases") -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def fresh_engine(_databases: "_Databases") -> Callable[[], AbstractContextManager[Engine]]:
+    """Makes engines on migrated databases without rows, for fixtures of a wider scope."""
+
+    @contextmanager
+    def fresh() -> Iterator[Engine]:
+        with _databases.copy_of_template() as url:
+            engine = make_engine(url)
+            try:
+                yield engine
+            finally:
+                engine.dispose()
+
+    return fresh
+
+
 @pytest.fixture
 def engine(database_url: str) -> Iterator[Engine]:
-    """On a migrated database without rows."""
+    """On a migrated database without rows, that of `database_url`."""
     engine = make_engine(database_url)
     yield engine
     engine.dispose()
 
 
 @pytest.fixture(scope="module")
-def module_engine(_databases: "_Databases") -> Iterator[Engine]:
+def module_engine(
+    fresh_engine: Callable[[], AbstractContextManager[Engine]],
+) -> Iterator[Engine]:
     """As `engine`, shared by a module whose tests leave the tables as they find them."""
-    with _databases.copy_of_template() as url:
-        engine = make_engine(url)
+    with fresh_engine() as engine:
         yield engine
-        engine.dispose()
 
 
 class _Databases:
@@ -112,8 +135,10 @@ class _Databases:
     def _database(self, options: str) -> Iterator[str]:
         name = f"billwright_test_{os.getpid()}_{next(self._numbers)}"
         self._run("CREATE", name, options)
-        yield self._url_of(name)
-        self._run("DROP", name, "WITH (FORCE)")
+        try:
+            yield self._url_of(name)
+        finally:
+            self._run("DROP", name, "WITH (FORCE)")
 
     def _run(self, verb: str, name: str, options: str = "") -> None:
         with self._admin.connect() as connection:

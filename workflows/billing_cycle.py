@@ -8,23 +8,22 @@ from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from temporalio.exceptions import ChildWorkflowError, WorkflowAlreadyStartedError
 from temporalio.workflow import ChildWorkflowCancellationType, ParentClosePolicy
 
-with workflow.unsafe.imports_passed_through():
-    from workflows import ids, policies
-    from workflows.contracts import customer as customer_contract
-    from workflows.contracts import cycle as contract
-    from workflows.contracts.customer import CustomerOrder, CustomerOutcome, FailureReport
-    from workflows.contracts.cycle import (
-        ClosedCycle,
-        CycleCounts,
-        CycleOrder,
-        CyclePosition,
-        CycleProgress,
-        CycleStep,
-        DraftsOrder,
-        DraftToIssue,
-        PlanPageOrder,
-    )
-    from workflows.customer_billing import CustomerBilling
+from workflows import ids, policies
+from workflows.contracts import customer as customer_contract
+from workflows.contracts import cycle as contract
+from workflows.contracts.customer import CustomerOrder, CustomerOutcome, FailureReport
+from workflows.contracts.cycle import (
+    ClosedCycle,
+    CycleCounts,
+    CycleOrder,
+    CyclePosition,
+    CycleProgress,
+    CycleStep,
+    DraftsOrder,
+    DraftToIssue,
+    PlanPageOrder,
+)
+from workflows.customer_billing import CustomerBilling
 
 _ALREADY_RUNNING_PAUSE_SECONDS = 2
 

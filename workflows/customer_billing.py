@@ -14,19 +14,18 @@ from temporalio.exceptions import (
 )
 from temporalio.workflow import ChildWorkflowCancellationType, ParentClosePolicy
 
-with workflow.unsafe.imports_passed_through():
-    from workflows import ids, policies
-    from workflows.contracts import customer as contract
-    from workflows.contracts.customer import (
-        CustomerOrder,
-        CustomerOutcome,
-        FailureReport,
-        PostedInvoice,
-        PostOrder,
-        RenderOrder,
-    )
-    from workflows.contracts.lifecycle import InvoiceOrder
-    from workflows.invoice_lifecycle import InvoiceLifecycle
+from workflows import ids, policies
+from workflows.contracts import customer as contract
+from workflows.contracts.customer import (
+    CustomerOrder,
+    CustomerOutcome,
+    FailureReport,
+    PostedInvoice,
+    PostOrder,
+    RenderOrder,
+)
+from workflows.contracts.lifecycle import InvoiceOrder
+from workflows.invoice_lifecycle import InvoiceLifecycle
 
 
 @workflow.defn

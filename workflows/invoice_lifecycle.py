@@ -4,15 +4,14 @@ from datetime import date, datetime, timedelta
 
 from temporalio import workflow
 
-with workflow.unsafe.imports_passed_through():
-    from workflows import ids, policies
-    from workflows.contracts import lifecycle as contract
-    from workflows.contracts.lifecycle import (
-        InvoiceOrder,
-        InvoiceStanding,
-        Occasion,
-        PaymentReceived,
-    )
+from workflows import ids, policies
+from workflows.contracts import lifecycle as contract
+from workflows.contracts.lifecycle import (
+    InvoiceOrder,
+    InvoiceStanding,
+    Occasion,
+    PaymentReceived,
+)
 
 
 @workflow.defn

@@ -41,14 +41,8 @@ SUBSCRIPTION_COLUMNS = {
 }
 
 
-def read_customers(
-    connection: Connection, path: Path, problems: Problems
-) -> tuple[list[dict[str, Any]], set[str]]:
-    """The customers that are new, as rows of `customers`; a changed one is a problem.
-
-    Beside them the accounts of all rows, so that a bad row is not reported again by what
-    refers to it.
-    """
+def read_customers(connection: Connection, path: Path, problems: Problems) -> list[dict[str, Any]]:
+    """The customers that are new, as rows of `customers`; a changed one is a problem."""
     known = {
         row.account_number: row._asdict() for row in connection.execute(select(customers)).all()
     }
@@ -79,7 +73,7 @@ def read_customers(
                 "billing_email" if changed[0] == "billing_emails" else changed[0],
                 f"account {account} exists with another value; change it there, not by import",
             )
-    return new, set(seen)
+    return new
 
 
 def write_customers(connection: Connection, rows: list[dict[str, Any]]) -> None:

@@ -1,12 +1,12 @@
 """A directory of files, imported whole or not at all."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, select, text
 
 from domain.errors import InvalidValue
 from domain.parties import Seller
@@ -20,6 +20,7 @@ from storage.tables import pricing_plans
 SELLER, PLANS, TAX_RATES = "seller.json", "plans.json", "tax_rates.csv"
 CUSTOMERS, SUBSCRIPTIONS, INVOICES = "customers.csv", "subscriptions.csv", "invoices.csv"
 USAGE = ("usage.csv", "usage.csv.gz")
+_IMPORT_LOCK = 0x42494D50  # "BIMP": two imports run one after the other
 Row = TypeVar("Row")
 KNOWN_FILES = (SELLER, PLANS, TAX_RATES, CUSTOMERS, SUBSCRIPTIONS, *USAGE, INVOICES)
 
@@ -52,6 +53,7 @@ def import_directory(
     if len(usage) > 1:
         raise InvalidValue(f"{directory} holds both {' and '.join(USAGE)}; keep one of them.")
     with transaction(engine) as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _IMPORT_LOCK})
         run = _Run(connection, directory)
         run.read_master_data()
         if usage:
@@ -66,6 +68,13 @@ def import_directory(
     return ImportReport(run.added)
 
 
+class _Anything:
+    """What a bad file might have named: what refers to it is not complained of as well."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+
 class _Run:
     """One import inside its transaction.
 
@@ -76,7 +85,9 @@ class _Run:
     def __init__(self, connection: Connection, directory: Path) -> None:
         self._connection = connection
         self._directory = directory
-        self._accounts: set[str] = set()
+        self._accounts: Container[str] = ()
+        self._plan_codes: Container[str] = ()
+        self._metrics: Container[str] = ()
         self.problems = Problems()
         self.added: dict[str, int] = {}
 
@@ -84,25 +95,18 @@ class _Run:
         if path := self._path(SELLER):
             seller = price_files.read_seller(path, self.problems)
             self._write(SELLER, [seller] if seller else [], _write_seller)
-        if path := self._path(PLANS):
-            plans = price_files.read_plans(self._connection, path, self.problems)
-            self._write(PLANS, plans, price_files.write_plans)
+        self._read_plans()
         if path := self._path(TAX_RATES):
             rates = price_files.read_tax_rates(self._connection, path, self.problems)
             self._write(TAX_RATES, rates, price_files.write_tax_rates)
-        if path := self._path(CUSTOMERS):
-            rows, self._accounts = customer_files.read_customers(
-                self._connection, path, self.problems
-            )
-            self._write(CUSTOMERS, rows, customer_files.write_customers)
-        self._accounts |= customer_files.customer_ids(self._connection).keys()
+        self._read_customers()
         if path := self._path(SUBSCRIPTIONS):
             rows = customer_files.read_subscriptions(
                 self._connection,
                 path,
                 self.problems,
                 accounts=self._accounts,
-                plan_codes=self._plans().keys(),
+                plan_codes=self._plan_codes,
             )
             self._write(SUBSCRIPTIONS, rows, customer_files.write_subscriptions)
         if path := self._path(INVOICES):
@@ -117,7 +121,7 @@ class _Run:
             path,
             self.problems,
             accounts=self._accounts,
-            metrics={metric for metric in self._plans().values() if metric},
+            metrics=self._metrics,
             now=now,
             progress=progress,
         )
@@ -126,10 +130,26 @@ class _Run:
         path = self._directory / name
         return path if path.is_file() else None
 
-    def _plans(self) -> dict[str, str | None]:
-        """Metric by plan code; None for flat plans."""
+    def _read_plans(self) -> None:
         rows = self._connection.execute(select(pricing_plans.c.code, pricing_plans.c.metric))
-        return {row.code: row.metric for row in rows}
+        metrics: dict[str, str | None] = {row.code: row.metric for row in rows}
+        before = self.problems.count
+        if path := self._path(PLANS):
+            plans = price_files.read_plans(self._connection, path, self.problems)
+            self._write(PLANS, plans, price_files.write_plans)
+            metrics |= {plan.code: plan.metric for plan in plans}
+        bad = self.problems.count > before
+        self._plan_codes = _Anything() if bad else metrics.keys()
+        self._metrics = _Anything() if bad else {metric for metric in metrics.values() if metric}
+
+    def _read_customers(self) -> None:
+        known = set(customer_files.customer_ids(self._connection))
+        before = self.problems.count
+        if path := self._path(CUSTOMERS):
+            rows = customer_files.read_customers(self._connection, path, self.problems)
+            self._write(CUSTOMERS, rows, customer_files.write_customers)
+            known.update(row["account_number"] for row in rows)
+        self._accounts = known if self.problems.count == before else _Anything()
 
     def _write(
         self, name: str, rows: list[Row], write: Callable[[Connection, list[Row]], None]

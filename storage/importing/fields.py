@@ -17,14 +17,40 @@ Parser = Callable[[str], Any]
 
 _EMAIL = re.compile(r"[^@\s,;<>\"]+@[^@\s,;<>\"]+\.[^@\s,;<>\".]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_AMOUNT = re.compile(r"-?\d{1,15}(\.\d{1,12})?")
+_AMOUNT = re.compile(r"-?\d{1,15}(\.\d{1,12})?", re.ASCII)
+_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+
+COUNTRIES = frozenset(
+    "AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR "
+    "BS BT BV BW BY BZ CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ "
+    "EC EE EG EH ER ES ET FI FJ FK FM FO FR GA GB GD GE GF GG GH GI GL GM GN GP GQ GR GS GT GU GW "
+    "GY HK HM HN HR HT HU ID IE IL IM IN IO IQ IR IS IT JE JM JO JP KE KG KH KI KM KN KP KR KW KY "
+    "KZ LA LB LC LI LK LR LS LT LU LV LY MA MC MD ME MF MG MH MK ML MM MN MO MP MQ MR MS MT MU MV "
+    "MW MX MY MZ NA NC NE NF NG NI NL NO NP NR NU NZ OM PA PE PF PG PH PK PL PM PN PR PS PT PW PY "
+    "QA RE RO RS RU RW SA SB SC SD SE SG SH SI SJ SK SL SM SN SO SR SS ST SV SX SY SZ TC TD TF TG "
+    "TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG UM US UY UZ VA VC VE VG VI VN VU WF WS YE YT ZA ZM "
+    "ZW"
+    " XK".split()
+)
+"""ISO 3166-1 alpha-2, and XK, which Kosovo uses until it has a code."""
 
 
 def text(value: str) -> str:
     """Any text without control characters, without the blanks around it."""
     if _CONTROL.search(value):
         raise ValueError("has a control character; remove it")
+    if not is_whole_text(value):
+        raise ValueError("has half a character (a lone surrogate); remove it")
     return value.strip()
+
+
+def is_whole_text(value: str) -> bool:
+    """Whether `value` can be stored: JSON may hold one half of a surrogate pair."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def required(value: str) -> str:
@@ -35,7 +61,8 @@ def required(value: str) -> str:
 
 def day(value: str) -> date:
     try:
-        return date.fromisoformat(value.strip())
+        # a week date such as 2026-W09-6 is ISO 8601 too, and a typing error more often
+        return date.fromisoformat(value.strip() if _DAY.fullmatch(value.strip()) else "")
     except ValueError:
         raise ValueError(f"{value!r} is not a date; write it as 2026-02-28") from None
 
@@ -77,8 +104,10 @@ def currency(value: str) -> str:
 
 
 def country(value: str) -> str:
-    if not re.fullmatch("[A-Z]{2}", value.strip()):
-        raise ValueError(f"{value!r} is not an ISO 3166 country code such as DE (Greece is GR)")
+    if value.strip() not in COUNTRIES:
+        raise ValueError(
+            f"{value!r} is not an ISO 3166 country code such as DE (Greece is GR, Britain GB)"
+        )
     return value.strip()
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, insert, select
 
-from domain.errors import BillwrightError
+from domain.errors import BillwrightError, InvalidValue
 from domain.invoice import InvoiceKind, InvoiceStatus, parse_invoice_number
 from domain.money import round_money
 from domain.periods import BillingPeriod
@@ -27,10 +27,19 @@ _STATUSES = tuple(
     for status in InvoiceStatus
     if status not in (InvoiceStatus.DRAFT, InvoiceStatus.UNCOLLECTIBLE)
 )
+
+
+def _period(value: str) -> BillingPeriod:
+    try:
+        return BillingPeriod.parse(value.strip())
+    except InvalidValue as refusal:
+        raise ValueError(refusal.message) from None
+
+
 COLUMNS = {
     "number": fields.required,
     "account_number": fields.required,
-    "period": lambda value: BillingPeriod.parse(value.strip()),
+    "period": _period,
     "issued_on": fields.day,
     "due_on": fields.day,
     "currency": fields.currency,
@@ -42,13 +51,17 @@ COLUMNS = {
 def read_history(
     connection: Connection, path: Path, problems: Problems, *, accounts: Container[str]
 ) -> list[dict[str, Any]]:
-    """The invoices that are new; one that is known must be the same."""
+    """The invoices that are new; one that is known must be the same.
+
+    A customer has one invoice a period, void ones aside.
+    """
     known = {
         row.number: (row.total, row.issued_on)
         for row in connection.execute(
             select(invoices.c.number, invoices.c.total, invoices.c.issued_on)
         )
     }
+    taken = _billed_periods(connection)
     new: list[dict[str, Any]] = []
     for record in read_records(path, COLUMNS, problems):
         row = record.values
@@ -57,9 +70,9 @@ def read_history(
                 path.name, record.line, "account_number", f"{row['account_number']} is no customer"
             )
         elif row["number"] not in known:
-            if _sound(path.name, record, problems):
+            known[row["number"]] = (row["total"], row["issued_on"])
+            if _sound(path.name, record, problems) and _alone(path.name, record, problems, taken):
                 new.append(row)
-                known[row["number"]] = (row["total"], row["issued_on"])
         elif known[row["number"]] != (row["total"], row["issued_on"]):
             problems.add(
                 path.name, record.line, "number", f"{row['number']} is known with other figures"
@@ -116,11 +129,44 @@ def _sound(file: str, record: Record, problems: Problems) -> bool:
         problems.add(file, record.line, "total", f"is {row['total']} and its parts sum to {parts}")
     if not 0 <= row["amount_paid"] <= max(row["total"], Decimal(0)):
         problems.add(file, record.line, "amount_paid", "is not between 0 and the total")
-    elif (row["status"] == "paid") != (row["amount_paid"] == row["total"]):
+    elif row["status"] != "void" and (row["status"] == "paid") != (
+        row["amount_paid"] == row["total"]
+    ):
         problems.add(file, record.line, "status", "does not fit amount_paid")
     if row["due_on"] < row["issued_on"]:
         problems.add(file, record.line, "due_on", "is before issued_on")
     return problems.count == before
+
+
+def _billed_periods(connection: Connection) -> dict[tuple[str, BillingPeriod], str]:
+    """The number of each customer's regular invoice by account and period, void ones aside."""
+    rows = connection.execute(
+        select(customers.c.account_number, invoices.c.period_start, invoices.c.number)
+        .join(customers, customers.c.id == invoices.c.customer_id)
+        .where(invoices.c.status != "void", invoices.c.kind == InvoiceKind.REGULAR.value)
+    )
+    return {
+        (row.account_number, BillingPeriod.of(row.period_start)): row.number or "a draft"
+        for row in rows
+    }
+
+
+def _alone(
+    file: str,
+    record: Record,
+    problems: Problems,
+    taken: dict[tuple[str, BillingPeriod], str],
+) -> bool:
+    """Whether the customer has no other invoice of the period; takes the place if so."""
+    row = record.values
+    if row["status"] == "void":
+        return True
+    other = taken.setdefault((row["account_number"], row["period"]), row["number"])
+    if other != row["number"]:
+        problems.add(
+            file, record.line, "period", f"{row['account_number']} has {other} for {row['period']}"
+        )
+    return other == row["number"]
 
 
 def _invoice_values(row: dict[str, Any], customer: Any, seller_version: int) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from sqlalchemy import Connection, insert, select
@@ -54,8 +55,8 @@ def read_plans(connection: Connection, path: Path, problems: Problems) -> list[P
             plan = _plan(entry)
             if catalogue.lacks(plan):
                 new.append(catalogue.add(plan))
-        except (KeyError, TypeError) as error:
-            problems.add(path.name, place, "", f"is not a plan: {error}")
+        except KeyError as error:
+            problems.add(path.name, place, "", f"is not a plan: it lacks the key {error}")
         except (ValueError, InvalidValue) as error:
             problems.add(path.name, place, "", str(error))
     return new
@@ -163,16 +164,9 @@ def read_seller(path: Path, problems: Problems) -> Seller | None:
         problems.add(path.name, 1, key, "is missing" if key in _SELLER_KEYS else "is unknown")
     if problems.count > before:
         return None
-    for column, module in (("iban", iban), ("bic", bic)):
-        if not module.is_valid(data[column]):
-            problems.add(path.name, 1, column, f"{data[column]!r} has wrong check digits or form")
-    logo = data.pop("logo_svg")
-    if logo and not logo.lstrip().startswith("<"):
-        file = path.parent / logo
-        if file.is_file() and file.resolve().parent == path.parent.resolve():
-            logo = file.read_text(encoding="utf-8")
-        else:
-            problems.add(path.name, 1, "logo_svg", f"{logo!r} is no file beside seller.json")
+    data = _seller_values(path, data, problems)
+    if problems.count > before:
+        return None
     address = PostalAddress(
         data.pop("address_line1"),
         data.pop("postal_code"),
@@ -180,34 +174,87 @@ def read_seller(path: Path, problems: Problems) -> Seller | None:
         data.pop("region"),
         data.pop("country"),
     )
-    return Seller(address=address, logo_svg=logo, **data)
+    return Seller(address=address, **data)
+
+
+def _seller_values(path: Path, data: dict[str, str], problems: Problems) -> dict[str, str]:
+    """Each value by its key's rule."""
+    rules: dict[str, fields.Parser] = {
+        **dict.fromkeys(_SELLER_KEYS, fields.text),
+        **dict.fromkeys(["name", "address_line1", "city", "email"], fields.required),
+        "tax_number": fields.required,
+        "country": fields.country,
+        "iban": lambda value: _checked(iban, value),
+        "bic": lambda value: _checked(bic, value),
+        "logo_svg": lambda value: _logo(path.parent, value),
+    }
+    values: dict[str, str] = {}
+    for key in sorted(data):
+        try:
+            values[key] = rules[key](data[key])
+        except ValueError as reason:
+            problems.add(path.name, 1, key, str(reason))
+    return values
+
+
+def _checked(module: ModuleType, value: str) -> str:
+    if not module.is_valid(value):
+        raise ValueError(f"{value!r} has wrong check digits or form")
+    return fields.text(value)
+
+
+def _logo(folder: Path, value: str) -> str:
+    """An SVG document as it is, or read from the file beside seller.json that `value` names."""
+    svg = value.strip()
+    if svg and not svg.startswith("<"):
+        try:
+            file = (folder / svg).resolve()
+            if file.parent != folder.resolve():
+                raise FileNotFoundError
+            svg = file.read_text(encoding="utf-8").strip()
+        except (OSError, ValueError):
+            raise ValueError(f"{value[:200]!r} is no file beside seller.json") from None
+    if svg and (not svg.startswith("<") or "\0" in svg or not fields.is_whole_text(svg)):
+        raise ValueError("is no SVG document")
+    return svg
 
 
 def _plan(entry: Any) -> PlanPrice:
+    if not isinstance(entry, dict):
+        raise ValueError("is not a plan but a single value")
     if unknown := set(entry) - _PLAN_KEYS:
         raise ValueError(f"unknown keys {', '.join(sorted(unknown))}")
     if not isinstance(entry["tiers"], list):
         raise ValueError("tiers is not a list")
     unit_price = entry["unit_price"]
     return PlanPrice(
-        code=fields.required(entry["code"]),
-        name=fields.required(entry["name"]),
+        code=_text(entry, "code"),
+        name=_text(entry, "name"),
         kind=PlanKind(entry["kind"]),
-        currency=fields.currency(entry["currency"]),
-        metric=entry["metric"] or None,
+        currency=fields.currency(_text(entry, "currency")),
+        metric=None if entry["metric"] in (None, "") else _text(entry, "metric"),
         unit_price=None if unit_price in (None, "") else _price(unit_price),
         tiers=tuple(_tier(tier) for tier in entry["tiers"]),
-        valid_from=fields.day(entry["valid_from"]) if entry.get("valid_from") else date.min,
+        valid_from=fields.day(_text(entry, "valid_from")) if entry.get("valid_from") else date.min,
     )
 
 
 def _tier(entry: Any) -> Tier:
-    if set(entry) != _TIER_KEYS:
+    if not isinstance(entry, dict) or set(entry) != _TIER_KEYS:
         raise ValueError("a tier has exactly name, up_to and unit_price")
     up_to = entry["up_to"]
     if up_to is not None and (not isinstance(up_to, int) or isinstance(up_to, bool)):
         raise ValueError(f"up_to {up_to!r} is neither a whole number nor null")
-    return Tier(fields.required(entry["name"]), up_to, _price(entry["unit_price"]))
+    return Tier(_text(entry, "name"), up_to, _price(entry["unit_price"]))
+
+
+def _text(entry: dict[str, Any], key: str) -> str:
+    if not isinstance(entry[key], str):
+        raise ValueError(f"{key} {entry[key]!r} is not a text")
+    try:
+        return fields.required(entry[key])
+    except ValueError as reason:
+        raise ValueError(f"{key} {reason}") from None
 
 
 def _price(value: Any) -> Decimal:

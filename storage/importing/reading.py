@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +56,7 @@ def read_records(
                 values = _parse(path.name, reader.line_num, header, cells, parsers, problems)
                 if values is not None:
                     yield Record(reader.line_num, {**absent, **values})
-    except (UnicodeDecodeError, csv.Error, gzip.BadGzipFile, EOFError, OSError) as error:
+    except (UnicodeDecodeError, csv.Error, zlib.error, EOFError, OSError) as error:
         problems.add(path.name, 0, "", f"cannot be read as UTF-8 CSV: {error}")
 
 
@@ -77,7 +78,9 @@ def _good_header(
         if name not in columns and name not in optional
     ]
     complaints += [
-        (name, "stands twice in the header") for name in {*header} if header.count(name) > 1
+        (name, "stands twice in the header")
+        for name in dict.fromkeys(header)
+        if header.count(name) > 1
     ]
     for column, reason in complaints:
         problems.add(file, 1, column, reason)

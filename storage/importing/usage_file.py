@@ -10,11 +10,16 @@ from psycopg import Cursor
 from sqlalchemy import Connection, text
 
 from domain.periods import BillingPeriod
+from storage.importing import fields
 from storage.importing.problems import Problems
 from storage.importing.reading import read_records
 
 _EVENT_ID = re.compile(r"[\x21-\x5b\x5d-\x7e]{1,200}")  # printable, no blank, no backslash
-_QUANTITY = re.compile(r"\d{1,15}(\.\d{1,6})?")
+_QUANTITY = re.compile(r"\d{1,15}(\.\d{1,6})?", re.ASCII)
+_INSTANT = re.compile(
+    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)?", re.ASCII
+)
+_PLAIN_INSTANT = len("2026-02-03T14:05:00Z")
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 _CHUNK = 5_000
 
@@ -100,20 +105,10 @@ def _good_lines(
     metrics: Container[str],
     now: datetime,
 ) -> Iterator[str]:
-    def account(value: str) -> str:
-        if value not in accounts:
-            raise ValueError(f"{value!r} is no customer")
-        return value
-
-    def metric(value: str) -> str:
-        if value not in metrics:
-            raise ValueError(f"{value!r} is counted by no plan")
-        return value
-
     columns = {
         "event_id": _event_id,
-        "account_number": account,
-        "metric": metric,
+        "account_number": _known(accounts, "is no customer"),
+        "metric": _known(metrics, "is counted by no plan"),
         "occurred_at": lambda value: _instant(value, now),
         "quantity": _quantity,
     }
@@ -125,6 +120,20 @@ def _good_lines(
         )
 
 
+def _known(names: Container[str], complaint: str) -> Callable[[str], str]:
+    """A column that refers to one of `names`, written as COPY reads it."""
+    written: dict[str, str] = {}
+
+    def name(value: str) -> str:
+        if value not in written:
+            if value not in names:
+                raise ValueError(f"{value!r} {complaint}")
+            written[value] = fields.required(value).replace("\\", "\\\\")
+        return written[value]
+
+    return name
+
+
 def _event_id(value: str) -> str:
     if not _EVENT_ID.fullmatch(value):
         raise ValueError("must be 1 to 200 printable ASCII characters without blank or backslash")
@@ -133,14 +142,15 @@ def _event_id(value: str) -> str:
 
 def _instant(value: str, now: datetime) -> str:
     try:
-        moment = datetime.fromisoformat(value)
+        moment = datetime.fromisoformat(value.upper() if _INSTANT.fullmatch(value) else "")
     except ValueError:
         raise ValueError(f"{value!r} is not a time; write it as 2026-02-03T14:05:00Z") from None
     if moment.tzinfo is None:
         raise ValueError(f"{value!r} has no time zone; end it with Z or an offset")
     if not _EARLIEST <= moment <= now:
         raise ValueError(f"{value} lies before the year 2000 or in the future")
-    return value
+    # what PostgreSQL reads otherwise than Python goes over in one form: offsets, nanoseconds
+    return value if len(value) == _PLAIN_INSTANT else moment.astimezone(UTC).isoformat()
 
 
 def _quantity(value: str) -> str:

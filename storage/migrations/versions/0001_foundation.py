@@ -392,10 +392,10 @@ CREATE TRIGGER invoices_frozen BEFORE UPDATE OR DELETE ON invoices
     FOR EACH ROW EXECUTE FUNCTION freeze_issued_invoice();
 
 CREATE FUNCTION freeze_issued_lines() RETURNS trigger LANGUAGE plpgsql AS $$
-DECLARE
-    invoice bigint := CASE WHEN TG_OP = 'INSERT' THEN NEW.invoice_id ELSE OLD.invoice_id END;
 BEGIN
-    IF EXISTS (SELECT FROM invoices WHERE id = invoice AND status <> 'draft') THEN
+    IF EXISTS (
+        SELECT FROM invoices WHERE id IN (OLD.invoice_id, NEW.invoice_id) AND status <> 'draft'
+    ) THEN
         RAISE EXCEPTION 'the lines of an issued invoice are frozen; correct it by a credit note'
             USING ERRCODE = 'restrict_violation';
     END IF;
