@@ -1,0 +1,119 @@
+"""February 2026 as a user runs it, and as it must end whatever is killed."""
+
+import csv
+import io
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.conftest import ORDER, Bill, open_house
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def demonstration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Bill]]:
+    """What `make demo EXIT=1` printed, and what its database holds when it is opened again."""
+    home = tmp_path_factory.mktemp("demo")
+    told = subprocess.run(
+        [sys.executable, "-m", "demo", "--exit"],
+        cwd=ROOT,
+        env={**os.environ, "BILLWRIGHT_HOME": str(home), "COLUMNS": "160"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.returncode == 0, told.stderr
+    with open_house(home / "demo") as house:
+        yield told.stdout, house.bill()
+
+
+def test_the_demonstration_prints_the_known_figures(demonstration: tuple[str, Bill]) -> None:
+    printed = re.sub(r"\s+", " ", demonstration[0])
+    for figure in (
+        "200 / 187 / 13 / 0",
+        "31,204.50",
+        "143 Premium support at 99.00, 15 Dedicated IP at 49.00) │ 14,892.00",
+        "-412.36",
+        "14 EU countries and 3 US states │ 2,145.00",
+        "47,829.14",
+        "142 / 45",
+        "INV-2026-02-0047, account 1047, Kranich Datentechnik GmbH │ 312.91",
+    ):
+        assert figure in printed
+
+
+def test_the_exported_invoices_sum_to_the_known_figures(
+    demonstration: tuple[str, Bill],
+) -> None:
+    invoices = list(csv.DictReader(io.StringIO(demonstration[1].invoices)))
+    sums = {
+        column: sum(Decimal(invoice[column]) for invoice in invoices)
+        for column in ("usage", "subscriptions", "proration", "subtotal", "tax", "total")
+    }
+    assert {name: str(amount) for name, amount in sums.items()} == {
+        "usage": "31204.50",
+        "subscriptions": "14892.00",
+        "proration": "-412.36",
+        "subtotal": "45684.14",
+        "tax": "2145.00",
+        "total": "47829.14",
+    }
+    numbers = [invoice["number"] for invoice in invoices]
+    assert numbers == [f"INV-2026-02-{place:04d}" for place in range(1, 188)]
+
+
+def test_account_1047_is_billed_line_by_line_as_known(demonstration: tuple[str, Bill]) -> None:
+    lines = [
+        line
+        for line in csv.DictReader(io.StringIO(demonstration[1].lines))
+        if line["number"] == "INV-2026-02-0047"
+    ]
+    assert [(line["quantity"], line["unit_price"], line["amount"]) for line in lines] == [
+        ("10000", "0", "0.00"),
+        ("90000", "0.001", "90.00"),
+        ("147891", "0.0005", "73.95"),
+        ("1", "99.00", "99.00"),
+    ]
+
+
+@pytest.mark.parametrize("victim", ["worker", "temporal", "postgres"])
+def test_a_cycle_ends_the_same_though_a_part_is_killed_in_the_middle(
+    victim: str, demonstration: tuple[str, Bill], tmp_path: Path
+) -> None:
+    with open_house(tmp_path / "home") as house:
+        house.import_february(tmp_path / "data")
+        assert house.http.post("/api/billing/cycles", json=ORDER).status_code == 202
+        house.until("a third issued", lambda: house.cycle().get("issued", 0) >= 60)
+        assert house.cycle()["status"] == "issuing"
+        house.stack.kill(victim)
+        closed = house.closed()
+        assert (closed["issued"], closed["skipped"], closed["failed"]) == (187, 13, 0)
+        # another database, another secret, a killed part: the same invoices to the cent
+        assert house.bill() == demonstration[1]
+        house.until("all mailed", lambda: len(set(house.mails())) == 187)
+
+
+def test_fifty_starts_at_once_are_one_cycle(
+    demonstration: tuple[str, Bill], tmp_path: Path
+) -> None:
+    with open_house(tmp_path / "home") as house:
+        house.import_february(tmp_path / "data")
+
+        def press(_: int) -> int:
+            return house.http.post("/api/billing/cycles", json=ORDER).status_code
+
+        with ThreadPoolExecutor(50) as people:
+            answers = list(people.map(press, range(50)))
+        assert answers == [202] * 50
+        assert house.closed()["issued"] == 187
+        assert house.bill() == demonstration[1]
+        house.until("all mailed", lambda: len(house.mails()) >= 187)
+        assert len(house.mails()) == len(set(house.mails())) == 187
