@@ -114,8 +114,9 @@ class TemporalServer:
 def _server_environment(base: Mapping[str, str]) -> dict[str, str]:
     """`base` without the CLI's own variables, which would redirect the server."""
     kept = {name: value for name, value in base.items() if not name.startswith("TEMPORAL_")}
-    # Fewer garbage collections: some per cent less CPU for 170 MB more memory.
-    return {"GOGC": "400"} | kept
+    # Go's scheduler looks for work on every core it may use: on half of them the server takes a
+    # sixth less CPU, and leaves the other half to the worker and its PDFs.
+    return {"GOMAXPROCS": str(max(1, (os.cpu_count() or 2) // 2))} | kept
 
 
 def find_server() -> Path | None:

@@ -1,0 +1,159 @@
+"""A stack to measure on, and what its parts have cost so far."""
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+from sqlalchemy import text
+
+from domain.periods import BillingPeriod
+from settings import Settings
+from stack.embedded import EmbeddedStack
+from stack.session import API, WORKER, embedded
+from storage.api_keys import Role, create_key
+from storage.engine import make_engine, transaction
+from storage.importing.directory import import_directory
+
+FEBRUARY, ISSUED_ON = BillingPeriod(2026, 2), date(2026, 3, 1)
+PATIENCE_SECONDS = 3_600
+
+
+@dataclass(frozen=True)
+class Cost:
+    """CPU seconds by part; `pdf` is that of the worker's rendering processes."""
+
+    worker: float
+    pdf: float
+    temporal: float
+    postgres: float
+    api: float
+    mailbox: float
+
+    def __sub__(self, before: "Cost") -> "Cost":
+        return Cost(**{name: value - getattr(before, name) for name, value in vars(self).items()})
+
+    @property
+    def without_pdf(self) -> float:
+        """Worker, Temporal server and PostgreSQL: what the budget counts."""
+        return self.worker + self.temporal + self.postgres
+
+    @property
+    def total(self) -> float:
+        return float(sum(vars(self).values()))
+
+
+@dataclass(frozen=True)
+class MeasuredCycle:
+    """`seconds`: from the request to the last PDF stored. `invoices` issued of `customers`."""
+
+    customers: int
+    invoices: int
+    seconds: float
+    cost: Cost
+
+
+class House:
+    """A running stack with its data, worker and API."""
+
+    def __init__(self, stack: EmbeddedStack) -> None:
+        self.stack = stack
+        self.addresses = stack.addresses()
+        self.engine = make_engine(self.addresses.database_url, pool_size=4)
+        with transaction(self.engine) as connection:
+            key = create_key(connection, "bench", Role.ADMIN)
+        self.http = httpx.Client(
+            base_url=self.addresses.api_url,
+            headers={"Authorization": f"Bearer {key}"},
+            timeout=30,
+        )
+
+    def load(self, folder: Path) -> float:
+        """Imports a directory; seconds."""
+        began = time.monotonic()
+        import_directory(self.engine, folder, now=datetime.now(UTC))
+        return time.monotonic() - began
+
+    def wait_until_ready(self) -> None:
+        while True:
+            try:
+                if self.http.get("/readyz").status_code == 200:
+                    return
+            except httpx.TransportError:
+                pass
+            time.sleep(0.1)
+
+    def run_cycle(self) -> MeasuredCycle:
+        before, asked_at = self.cost(), datetime.now(UTC)
+        self.http.post(
+            "/api/billing/cycles", json={"period": str(FEBRUARY), "issued_on": str(ISSUED_ON)}
+        ).raise_for_status()
+        cycle = self._until_closed()
+        cost = self.cost() - before
+        with transaction(self.engine) as connection:
+            last = connection.execute(text("SELECT max(created_at) FROM documents")).scalar_one()
+        seconds = (last - asked_at).total_seconds()
+        return MeasuredCycle(cycle["customers"], cycle["issued"], seconds, cost)
+
+    def cost(self) -> Cost:
+        pids = self.stack.pids()
+        return Cost(
+            worker=_cpu(pids["worker"]),
+            pdf=_cpu_of_children(pids["worker"]),
+            temporal=_cpu(pids["temporal"]),
+            postgres=self._postgres_cpu(pids["postgres"]),
+            api=_cpu(pids["api"]),
+            mailbox=_cpu(pids["mailbox"]),
+        )
+
+    def close(self) -> None:
+        self.http.close()
+        self.engine.dispose()
+
+    def _until_closed(self) -> dict[str, Any]:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < deadline:
+            cycle: dict[str, Any] = self.http.get(f"/api/billing/cycles/{FEBRUARY}").json()
+            if cycle["status"] == "closed":
+                return cycle
+            time.sleep(0.5)
+        raise SystemExit(f"The cycle did not end in {PATIENCE_SECONDS} s.")
+
+    @staticmethod
+    def _postgres_cpu(pid: int) -> float:
+        """Connections that have ended are counted by their parent, the postmaster."""
+        times = psutil.Process(pid).cpu_times()
+        ended = times.children_user + times.children_system
+        return float(times.user + times.system + ended) + _cpu_of_children(pid)
+
+
+@contextmanager
+def open_house() -> Iterator[House]:
+    """A stack in an empty home, removed at the end. A day lasts a real one from the issue on."""
+    os.environ["BILLWRIGHT_DAY_SECONDS"] = "86400"
+    with (
+        tempfile.TemporaryDirectory(prefix="billwright-bench-") as home,
+        embedded(Settings(home=Path(home)), parts=(WORKER, API)) as stack,
+    ):
+        house = House(stack)
+        try:
+            house.wait_until_ready()
+            yield house
+        finally:
+            house.close()
+
+
+def _cpu(pid: int) -> float:
+    times = psutil.Process(pid).cpu_times()
+    return float(times.user + times.system)
+
+
+def _cpu_of_children(pid: int) -> float:
+    return sum(_cpu(child.pid) for child in psutil.Process(pid).children(recursive=True))
