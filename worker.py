@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from datetime import UTC, datetime, timedelta
@@ -11,12 +12,19 @@ import structlog
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from temporalio.client import Client
-from temporalio.worker import PollerBehaviorSimpleMaximum, UnsandboxedWorkflowRunner, Worker
+from temporalio.worker import (
+    FixedSizeSlotSupplier,
+    PollerBehaviorSimpleMaximum,
+    UnsandboxedWorkflowRunner,
+    Worker,
+    WorkerTuner,
+)
 
 from activities.billing_cycle import CycleActivities
 from activities.delivery import DeliveryActivities
 from activities.failures import FailurePolicy
 from activities.issuing import IssuingActivities, PayerLinks
+from activities.mail_slots import MailGivesWay
 from activities.mailer import Mailer
 from activities.rendering import PdfPool
 from activities.settlement import SettlementActivities
@@ -77,6 +85,7 @@ async def _serve(settings: Settings) -> None:
             DeliveryActivities(engine, mailer=_mailer(settings), links=links),
             SettlementActivities(engine),
             mails_per_second=settings.mails_per_second,
+            rendering=pool.is_busy,
         )
         async with billing, mail:
             log.info("worker ready", task_queue=settings.task_queue)
@@ -95,8 +104,12 @@ def build_workers(
     settlement: SettlementActivities,
     *,
     mails_per_second: float,
+    rendering: Callable[[], bool],
 ) -> tuple[Worker, Worker]:
-    """The worker with every workflow and activity of the product, and the one that sends mail."""
+    """The worker with every workflow and activity of the product, and the one that sends mail.
+
+    `rendering` tells whether invoices are being made, which mail gives way to.
+    """
     billing = Worker(
         client,
         task_queue=task_queue,
@@ -127,7 +140,12 @@ def build_workers(
         task_queue=mail_queue(task_queue),
         activities=[delivery.deliver_invoice],
         activity_executor=threads,
-        max_concurrent_activities=MAILS_AT_ONCE,
+        tuner=WorkerTuner.create_composite(
+            workflow_supplier=FixedSizeSlotSupplier(1),
+            activity_supplier=MailGivesWay(MAILS_AT_ONCE, rendering=rendering),
+            local_activity_supplier=FixedSizeSlotSupplier(1),
+            nexus_supplier=FixedSizeSlotSupplier(1),
+        ),
         max_task_queue_activities_per_second=mails_per_second,
         interceptors=[FailurePolicy(OUTAGES)],
         graceful_shutdown_timeout=GRACE,

@@ -88,6 +88,12 @@ def render_invoice_pdf(document: InvoiceDocument) -> bytes:
     return content
 
 
+def warm_up() -> None:
+    """Reads template, stylesheet and fonts, so that the first invoice need not wait for them."""
+    _template()
+    _stylesheet()
+
+
 class _Pages(HTML):  # type: ignore[misc]
     """WeasyPrint's document, made from XML and styled by our sheet alone."""
 

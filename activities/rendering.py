@@ -4,14 +4,16 @@ import ctypes
 import signal
 import sys
 import threading
+import time
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 
 from activities.invoice_document import InvoiceDocument
-from activities.pdf import render_invoice_pdf
+from activities.pdf import render_invoice_pdf, warm_up
 
 _PR_SET_PDEATHSIG = 1
+_PAUSE_SECONDS = 1  # a pause shorter than this is not the end of a cycle
 
 
 class PdfPool:
@@ -20,6 +22,8 @@ class PdfPool:
     def __init__(self, processes: int) -> None:
         self._processes = processes
         self._lock = threading.Lock()
+        self._rendering = 0
+        self._busy_until = 0.0
         self._executor = self._make()
 
     def render(self, document: InvoiceDocument) -> bytes:
@@ -29,14 +33,27 @@ class PdfPool:
         a retry with the pool made anew cures.
         """
         executor = self._executor
+        self._began(1)
         try:
             return executor.submit(render_invoice_pdf, document).result()
         except BrokenProcessPool:
             self._replace(executor)
             raise
+        finally:
+            self._began(-1)
+
+    def is_busy(self) -> bool:
+        """Whether a document is being rendered, or was within the last second."""
+        with self._lock:
+            return self._rendering > 0 or time.monotonic() < self._busy_until
 
     def close(self) -> None:
         self._executor.shutdown(cancel_futures=True)
+
+    def _began(self, change: int) -> None:
+        with self._lock:
+            self._rendering += change
+            self._busy_until = time.monotonic() + _PAUSE_SECONDS
 
     def _replace(self, broken: ProcessPoolExecutor) -> None:
         with self._lock:
@@ -48,7 +65,10 @@ class PdfPool:
         # forkserver: forking a process that runs threads and gRPC is not safe
         context = get_context("forkserver")
         context.set_forkserver_preload(["activities.pdf"])
-        return ProcessPoolExecutor(self._processes, mp_context=context, initializer=_prepare)
+        executor = ProcessPoolExecutor(self._processes, mp_context=context, initializer=_prepare)
+        for _ in range(self._processes):
+            executor.submit(warm_up)  # starts a process each, before there is work for it
+        return executor
 
 
 def _prepare() -> None:

@@ -17,7 +17,9 @@ from domain.invoice import (
     draft_invoice,
     due_date,
     invoice_number,
+    parse_invoice_number,
 )
+from domain.money import Money
 from domain.periods import BillingPeriod
 from domain.rating import LineKind
 from storage.customers import billed_customer, subscriptions_of, usage_of
@@ -101,7 +103,8 @@ def plan_page(
 def number_drafts(connection: Connection, cycle_id: int) -> int:
     """Numbers the cycle's drafts that have none, in account order, and returns how many.
 
-    Continues behind the last number given, so that the month has no gaps.
+    Continues behind the last number given, so that the month has no gaps, and behind those of the
+    month that were brought along from an older system.
     """
     cycle = connection.execute(
         select(billing_cycles.c.period_start, billing_cycles.c.last_sequence)
@@ -120,9 +123,9 @@ def number_drafts(connection: Connection, cycle_id: int) -> int:
         .all()
     )
     period = BillingPeriod.of(cycle.period_start)
+    last = max(cycle.last_sequence, _last_sequence_elsewhere(connection, cycle_id, period))
     numbers = [
-        invoice_number(period, sequence)
-        for sequence in range(cycle.last_sequence + 1, cycle.last_sequence + 1 + len(drafts))
+        invoice_number(period, sequence) for sequence in range(last + 1, last + 1 + len(drafts))
     ]
     connection.execute(
         text(
@@ -135,9 +138,20 @@ def number_drafts(connection: Connection, cycle_id: int) -> int:
     connection.execute(
         update(billing_cycles)
         .where(billing_cycles.c.id == cycle_id)
-        .values(last_sequence=cycle.last_sequence + len(drafts))
+        .values(last_sequence=last + len(drafts))
     )
     return len(drafts)
+
+
+def _last_sequence_elsewhere(connection: Connection, cycle_id: int, period: BillingPeriod) -> int:
+    """The highest number of `period` on an invoice that is not of this cycle; 0 for none."""
+    numbers = connection.execute(
+        select(invoices.c.number).where(
+            invoices.c.number.startswith(f"INV-{period}-"),
+            invoices.c.cycle_id.is_distinct_from(cycle_id),
+        )
+    ).scalars()
+    return max((parse_invoice_number(number)[1] for number in numbers), default=0)
 
 
 def _customers_to_plan(
@@ -146,8 +160,19 @@ def _customers_to_plan(
     item = billing_cycle_items
     unplanned = item.c.outcome.is_(None)
     wanted = or_(unplanned, item.c.outcome == "failed") if failed_again else unplanned
+    elsewhere = (
+        select(invoices.c.number)
+        .where(
+            invoices.c.customer_id == customers.c.id,
+            invoices.c.period_start == cycle.period.start,
+            invoices.c.kind == InvoiceKind.REGULAR.value,
+            invoices.c.status != "void",
+            invoices.c.cycle_id.is_distinct_from(cycle.id),
+        )
+        .scalar_subquery()
+    )
     return connection.execute(
-        select(customers, item.c.invoice_id)
+        select(customers, item.c.invoice_id, elsewhere.label("invoiced_as"))
         .outerjoin(item, and_(item.c.customer_id == customers.c.id, item.c.cycle_id == cycle.id))
         .where(customers.c.account_number > after_account, wanted)
         .order_by(customers.c.account_number)
@@ -162,6 +187,10 @@ def _rate(
     rules: PriceList,
     period: BillingPeriod,
 ) -> _Verdict:
+    if row.invoiced_as is not None:
+        return _Verdict(
+            row, None, "skipped", "already_invoiced", f"already invoiced as {row.invoiced_as}"
+        )
     customer = billed_customer(row)
     try:
         draft = draft_invoice(
@@ -270,6 +299,7 @@ def _draft_values(
         "subtotal": draft.subtotal,
         "tax": draft.tax,
         "total": draft.total,
+        **dict.fromkeys(("amount_paid", "amount_credited"), Money.zero(draft.currency).amount),
         "tax_lines": tax_lines_to_json(draft.tax_lines),
         "segment": customer.segment,
         "customer": customer_to_json(billed_customer(customer)),

@@ -38,9 +38,11 @@ class Posted:
 def issue_invoice(connection: Connection, number: str, pdf_sha256: str, *, actor: str) -> Posted:
     """Posts the draft unchanged, with its document; one of 0.00 or less is settled at once.
 
-    An invoice that was posted before is left as it is.
+    An invoice that was posted before is left as it is. Raises Conflict for a void one.
     """
     row = _locked(connection, number)
+    if row.status == "void":
+        raise Conflict(f"{number} is void and cannot be issued.")
     paid = row.total <= 0
     posted = Posted(row.issued_on, row.due_on, paid)
     if row.status != "draft":

@@ -24,13 +24,18 @@ def seller_version(connection: Connection, version: int) -> Seller:
     return _seller(connection.execute(select(sellers).where(sellers.c.version == version)).one())
 
 
-def save_seller(connection: Connection, seller: Seller) -> int:
-    """The version that says `seller`: the current one if nothing changed, else a new one."""
+def is_current(connection: Connection, seller: Seller) -> bool:
+    """Whether the newest version says `seller` already."""
     newest = connection.execute(
         select(sellers).order_by(sellers.c.version.desc()).limit(1)
     ).one_or_none()
-    if newest is not None and _seller(newest) == seller:
-        return int(newest.version)
+    return newest is not None and _seller(newest) == seller
+
+
+def save_seller(connection: Connection, seller: Seller) -> int:
+    """The version that says `seller`: the current one if nothing changed, else a new one."""
+    if is_current(connection, seller):
+        return current_seller(connection)[0]
     values = {**vars(seller), **_address_columns(seller.address)}
     del values["address"]
     inserted = connection.execute(insert(sellers).values(values).returning(sellers.c.version))

@@ -22,6 +22,7 @@ from domain.periods import BillingPeriod
 from domain.plans import PlanKind, PlanPrice, PriceBook, Tier
 from domain.rating import DailyUsage, Subscription
 from domain.tax import TaxPolicy, TaxRate, TaxTable
+from storage.cycles import open_cycle
 from storage.engine import transaction
 from storage.importing.directory import ImportReport, import_directory
 from storage.planning import Cycle, PageOfPlan, number_drafts, plan_page
@@ -284,6 +285,22 @@ def seed_billing(
 
 
 # --- a cycle without workflows
+
+
+def open_february(
+    engine: Engine, directory: Path, customers: Sequence[Subscriber] = (KNOWN_ANSWER,)
+) -> Cycle:
+    """Imports `customers` and opens the cycle of February 2026, which is not planned."""
+    seed_billing(engine, directory, customers)
+    with transaction(engine) as connection:
+        return open_cycle(
+            connection,
+            FEBRUARY,
+            issued_on=ISSUED_ON,
+            terms_days=30,
+            hold_reminders=False,
+            actor=ACTOR,
+        )
 
 
 def plan_all(

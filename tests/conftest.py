@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -32,7 +33,7 @@ _ATTEMPTS = 3  # at free ports, when somebody else was quicker
 
 
 @pytest.fixture(scope="session")
-def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server_url() -> Iterator[str]:
     """A PostgreSQL whose role may create databases.
 
     `TEST_DATABASE_URL`, else a container where a Docker daemon answers, else the embedded server.
@@ -46,7 +47,12 @@ def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
         stop()
         return
-    with _embedded_server(tmp_path_factory.mktemp("postgres") / "home") as url:
+    # Not in pytest's own folder: the next session to start closes that to all other users, and
+    # to the one that PostgreSQL runs as where the tests run as root.
+    with (
+        TemporaryDirectory(prefix="billwright-") as folder,
+        _embedded_server(Path(folder) / "home") as url,
+    ):
         yield url
 
 
@@ -138,7 +144,10 @@ class _Databases:
         try:
             yield self._url_of(name)
         finally:
-            self._run("DROP", name, "WITH (FORCE)")
+            # not WITH (FORCE): that stumbles over an autovacuum worker, which is not ours to end
+            with self._admin.connect() as connection:
+                connection.execute(_END_SESSIONS, {"name": name})
+            self._run("DROP", name)
 
     def _run(self, verb: str, name: str, options: str = "") -> None:
         with self._admin.connect() as connection:
@@ -161,12 +170,18 @@ def _container() -> tuple[str, Callable[[], None]] | None:
     return container.get_connection_url(), container.stop
 
 
+_END_SESSIONS = text(
+    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+    "WHERE datname = :name AND usename = current_user"
+)
+
+
 class _HastyServer(PostgresServer):
     """The embedded server for data that nobody will miss: it never waits for the disk."""
 
     def command(self) -> Command:
         command = super().command()
-        hasty = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
+        hasty = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "autovacuum=off")
         flags = [flag for setting in hasty for flag in ("-c", setting)]
         return replace(command, argv=(*command.argv, *flags))
 

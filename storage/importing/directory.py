@@ -14,7 +14,7 @@ from storage.engine import transaction
 from storage.importing import customer_files, history_file, price_files, usage_file
 from storage.importing.problems import ImportRefused, Problems
 from storage.schema import make_partitions
-from storage.sellers import save_seller
+from storage.sellers import is_current, save_seller
 from storage.tables import pricing_plans
 
 SELLER, PLANS, TAX_RATES = "seller.json", "plans.json", "tax_rates.csv"
@@ -94,7 +94,8 @@ class _Run:
     def read_master_data(self) -> None:
         if path := self._path(SELLER):
             seller = price_files.read_seller(path, self.problems)
-            self._write(SELLER, [seller] if seller else [], _write_seller)
+            new = [seller] if seller and not is_current(self._connection, seller) else []
+            self._write(SELLER, new, _write_seller)
         self._read_plans()
         if path := self._path(TAX_RATES):
             rates = price_files.read_tax_rates(self._connection, path, self.problems)

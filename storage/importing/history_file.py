@@ -161,12 +161,13 @@ def _alone(
     row = record.values
     if row["status"] == "void":
         return True
-    other = taken.setdefault((row["account_number"], row["period"]), row["number"])
-    if other != row["number"]:
-        problems.add(
-            file, record.line, "period", f"{row['account_number']} has {other} for {row['period']}"
-        )
-    return other == row["number"]
+    place = (row["account_number"], row["period"])
+    if place in taken:
+        reason = f"{row['account_number']} has {taken[place]} for {row['period']}"
+        problems.add(file, record.line, "period", reason)
+        return False
+    taken[place] = row["number"]
+    return True
 
 
 def _invoice_values(row: dict[str, Any], customer: Any, seller_version: int) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -88,7 +89,13 @@ def start_supervisor() -> Iterator[Callable[[Path], "subprocess.Popen[str]"]]:
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedStack]:
-    """One running stack for all tests that leave it running."""
-    with EmbeddedStack(tmp_path_factory.mktemp("stack") / "home") as running:
+def stack() -> Iterator[EmbeddedStack]:
+    """One running stack for all tests that leave it running.
+
+    Not in pytest's own folder: a second run of pytest closes that one to PostgreSQL's user.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="billwright-stack-") as folder,
+        EmbeddedStack(Path(folder) / "home") as running,
+    ):
         yield running
