@@ -16,7 +16,7 @@ from temporalio import activity
 
 from activities.formatting import format_amount, format_day
 from activities.issuing import PayerLinks
-from activities.mailer import Mailer
+from activities.mailer import Mailer, Refusals
 from domain.errors import Conflict
 from domain.parties import PaymentMethod, Seller
 from storage import emails
@@ -66,22 +66,21 @@ class DeliveryActivities:
             )
         if not to_send:
             return
+        refused, sent = "", False
         try:
-            self._mailer.send(message)
-        except smtplib.SMTPRecipientsRefused as refusal:
-            if not _for_good(refusal):
+            refused, sent = _reasons(self._mailer.send(message)), True
+        except smtplib.SMTPException as trouble:
+            refused = _refused_for_good(trouble)
+            if not refused:
                 raise
-            with transaction(self._engine) as connection:
-                emails.record_refused(
-                    connection,
-                    key,
-                    reason=_reasons(refusal),
-                    business_date=occasion.business_date,
-                    actor=ACTOR,
-                )
-            return
+        on = occasion.business_date
         with transaction(self._engine) as connection:
-            emails.record_sent(connection, key, business_date=occasion.business_date, actor=ACTOR)
+            if sent:
+                emails.record_sent(connection, key, business_date=on, actor=ACTOR)
+            if refused:
+                emails.record_refused(
+                    connection, key, reason=refused, business_date=on, actor=ACTOR
+                )
 
 
 def invoice_message(
@@ -107,17 +106,33 @@ def invoice_message(
     document = MIMEApplication(pdf, "pdf", name=f"{key.number}.pdf")
     document.add_header("Content-Disposition", "attachment", filename=f"{key.number}.pdf")
     message = MIMEMultipart("mixed", _subparts=[body, document])
-    message["Subject"] = Header(_subject(key.number, seller), "utf-8").encode()
-    message["From"] = formataddr((seller.name, sender))
-    message["To"] = ", ".join(invoice.customer.billing_emails)
-    message["Reply-To"] = seller.email
+    message["Subject"] = Header(
+        _subject(key.number, seller), "utf-8", header_name="Subject"
+    ).encode()
+    message["From"] = formataddr((_one_line(seller.name), sender))
+    message["To"] = ", ".join(_ascii_domain(to) for to in invoice.customer.billing_emails)
+    message["Reply-To"] = _one_line(seller.email)
     message["Message-ID"] = key.message_id
     message["Date"] = formatdate()
     return message
 
 
 def _subject(number: str, seller: Seller) -> str:
-    return f"Invoice {number} from {seller.name}"
+    return f"Invoice {number} from {_one_line(seller.name)}"
+
+
+def _one_line(text: str) -> str:
+    """No line of a name ever begins a header of its own."""
+    return " ".join(text.split())
+
+
+def _ascii_domain(address: str) -> str:
+    """The address as every mail server takes it, where only its domain is beyond ASCII."""
+    local, at, domain = address.rpartition("@")
+    try:
+        return address if domain.isascii() else local + at + domain.encode("idna").decode()
+    except UnicodeError:
+        return address  # no domain at all; the mailer refuses it
 
 
 @cache
@@ -131,12 +146,24 @@ def _templates() -> Environment:
     )
 
 
-def _for_good(refusal: smtplib.SMTPRecipientsRefused) -> bool:
-    return all(code >= 500 for code, _ in refusal.recipients.values())
+def _refused_for_good(trouble: smtplib.SMTPException) -> str:
+    """Why this e-mail will never be taken; empty for trouble that may pass.
+
+    What is wrong with the server's side, such as a login that it refuses, may pass.
+    """
+    match trouble:
+        case smtplib.SMTPRecipientsRefused(recipients=refused):
+            return _reasons(refused) if all(code >= 500 for code, _ in refused.values()) else ""
+        case smtplib.SMTPDataError(smtp_code=code, smtp_error=reason) if code >= 500:
+            return f"{code} {_text(reason)}"
+        case smtplib.SMTPNotSupportedError():
+            return str(trouble)
+    return ""
 
 
-def _reasons(refusal: smtplib.SMTPRecipientsRefused) -> str:
-    return "; ".join(
-        f"{address}: {code} {reason.decode(errors='replace')}"
-        for address, (code, reason) in refusal.recipients.items()
-    )
+def _reasons(refused: Refusals) -> str:
+    return "; ".join(f"{to}: {code} {_text(reason)}" for to, (code, reason) in refused.items())
+
+
+def _text(reason: bytes | str) -> str:
+    return reason.decode(errors="replace") if isinstance(reason, bytes) else reason

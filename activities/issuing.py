@@ -48,7 +48,7 @@ class IssuingActivities:
     @activity.defn
     def render_invoice(self, order: RenderOrder) -> RenderedInvoice:
         with transaction(self._engine) as connection:
-            document = self._document(connection, load_invoice(connection, order.number))
+            document = self.document(connection, load_invoice(connection, order.number))
         pdf = self._render(document)
         with transaction(self._engine) as connection:
             return RenderedInvoice(store_document(connection, pdf))
@@ -66,7 +66,7 @@ class IssuingActivities:
         with transaction(self._engine) as connection:
             cycles.fail_item(connection, report.number, code=report.code, reason=report.reason)
 
-    def _document(self, connection: Connection, invoice: Invoice) -> InvoiceDocument:
+    def document(self, connection: Connection, invoice: Invoice) -> InvoiceDocument:
         assert invoice.number is not None  # it was looked up by its number
         return InvoiceDocument(
             number=invoice.number,

@@ -4,6 +4,9 @@ import smtplib
 import threading
 from email.message import Message
 
+Refusals = dict[str, tuple[int, bytes]]
+"""By address: the mail server's code and its words."""
+
 
 class Mailer:
     """Sends over SMTP, one connection a thread, kept open between messages.
@@ -28,15 +31,18 @@ class Mailer:
         self._start_tls = start_tls
         self._of_thread = threading.local()
 
-    def send(self, message: Message) -> None:
-        """Returns once the server has taken the message for all recipients it accepts.
+    def send(self, message: Message) -> Refusals:
+        """Returns once the server has taken the message; for whom it would not, with the reason.
 
-        Raises smtplib.SMTPRecipientsRefused if it accepts none, other SMTPException or OSError
-        for trouble that may pass.
+        Raises smtplib.SMTPRecipientsRefused if it takes it for nobody, SMTPDataError if it does
+        not take the message itself, SMTPNotSupportedError for an address beyond ASCII, other
+        SMTPException or OSError for trouble that may pass.
         """
+        if not message["To"].isascii():
+            raise smtplib.SMTPNotSupportedError(f"{message['To']}: only ASCII can be delivered to")
         connection = self._connection()
         try:
-            connection.send_message(message)
+            return connection.send_message(message)
         except smtplib.SMTPRecipientsRefused:
             raise
         except (smtplib.SMTPException, OSError):

@@ -34,11 +34,12 @@ def create_app(open_services: Callable[[], AbstractAsyncContextManager[Services]
         version="1",
         description=DESCRIPTION,
         lifespan=lifespan,
-        responses=problems.PROBLEM_RESPONSES,
     )
     problems.install(app)
-    for module in (cycles, invoices, payer_pages, health):
-        app.include_router(module.router)
+    app.include_router(cycles.router, responses=problems.responses(401, 403, 404, 409, 422, 503))
+    app.include_router(invoices.router, responses=problems.responses(401, 403, 404, 422, 503))
+    app.include_router(payer_pages.router)
+    app.include_router(health.router)
     return app
 
 

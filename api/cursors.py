@@ -3,9 +3,14 @@
 import base64
 import json
 from datetime import date
+from typing import Annotated
+
+from pydantic import Field, TypeAdapter
 
 from domain.errors import InvalidValue
 from storage.invoices import Invoice, ListPosition
+
+_POSITION = TypeAdapter(tuple[date, str, Annotated[int, Field(ge=1, lt=2**63)]])
 
 
 def write_cursor(invoice: Invoice) -> str:
@@ -15,9 +20,9 @@ def write_cursor(invoice: Invoice) -> str:
 
 
 def read_cursor(cursor: str) -> ListPosition:
-    """Raises InvalidValue for a cursor that was not made by `write_cursor`."""
+    """Raises InvalidValue for a cursor that `write_cursor` could not have made."""
     try:
-        start, account, invoice_id = json.loads(base64.urlsafe_b64decode(cursor.encode()))
-        return ListPosition(date.fromisoformat(start), str(account), int(invoice_id))
-    except (ValueError, TypeError) as error:
+        position = _POSITION.validate_json(base64.urlsafe_b64decode(cursor), strict=True)
+    except ValueError as error:
         raise InvalidValue("cursor: not one of ours; take next_cursor of a page.") from error
+    return ListPosition(*position)

@@ -3,7 +3,7 @@
 The HTTP route and the command both come through here.
 """
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -16,6 +16,8 @@ from storage import cycles
 from storage.engine import transaction
 from storage.sellers import current_seller
 from workflows.contracts.cycle import CycleOrder
+
+_AHEAD = timedelta(days=366)
 
 
 def order_cycle(
@@ -31,13 +33,16 @@ def order_cycle(
 ) -> CycleOrder:
     """The order for a new cycle; `issued_on` None means the date of `now` in the seller's zone.
 
-    Raises PeriodNotOver, InvalidValue for invoices dated inside their period, and Conflict
-    while there is no seller data.
+    Raises PeriodNotOver, InvalidValue for invoices dated inside their period or more than a year
+    ahead, and Conflict while there is no seller data.
     """
     period.require_over(now, settings.seller_time_zone)
-    date_of_issue = issued_on or now.astimezone(ZoneInfo(settings.seller_time_zone)).date()
+    today = now.astimezone(ZoneInfo(settings.seller_time_zone)).date()
+    date_of_issue = issued_on or today
     if date_of_issue < period.end:
         raise InvalidValue(f"issued_on: {date_of_issue} lies before the end of {period}.")
+    if date_of_issue - today > _AHEAD:
+        raise InvalidValue(f"issued_on: {date_of_issue} is over a year ahead; check the year.")
     with transaction(engine) as connection:
         current_seller(connection)
     return CycleOrder(

@@ -10,7 +10,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from api.cycle_orders import order_cycle, order_retry
 from api.dependencies import App, Finance, Services, Viewer
-from api.schemas import CycleDetail, CycleOut, CycleRequest, Failure, Page, Totals
+from api.schemas import CycleDetail, CycleOut, CycleRequest, Failure, Page, Period, Totals
 from api.web_ui import web_ui_url
 from domain.errors import Conflict, NotFound
 from domain.periods import BillingPeriod
@@ -23,7 +23,7 @@ from workflows.starting import retry_cycle, start_cycle
 
 router = APIRouter(prefix="/api/billing/cycles", tags=["billing cycles"])
 
-PeriodPath = Annotated[str, Path(description="The month, YYYY-MM.", examples=["2026-02"])]
+PeriodPath = Annotated[Period, Path(description="The month, YYYY-MM.")]
 _QUERY_PATIENCE = timedelta(seconds=2)
 
 
@@ -144,7 +144,7 @@ async def _progress(app: Services, period: BillingPeriod) -> CycleProgress | Non
         if (await handle.describe()).status is not WorkflowExecutionStatus.RUNNING:
             return None
         return await handle.query(BillingCycle.progress, rpc_timeout=_QUERY_PATIENCE)
-    except (RPCError, WorkflowQueryFailedError):
+    except (RPCError, RuntimeError, WorkflowQueryFailedError):  # RuntimeError: never connected
         return None
 
 

@@ -1,6 +1,6 @@
 """What a route receives: the database, the Temporal client, the settings, the caller."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Annotated
@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from fastapi import Depends, HTTPException, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 from temporalio.client import Client
 
 from settings import Settings
@@ -26,7 +26,12 @@ _MAY_ALSO = {
 
 @dataclass(frozen=True)
 class Services:
-    """What the application is made of; `now` gives the present instant."""
+    """What the application is made of; `now` gives the present instant.
+
+    A route opens its transaction inside the function that runs in a thread, never as a dependency:
+    a request that holds a connection while it waits for a thread, or for a second connection to
+    look up its key, locks up the pool as soon as enough readers come at once.
+    """
 
     engine: Engine
     temporal: Client
@@ -41,12 +46,6 @@ class Services:
 def services(request: Request) -> Services:
     found: Services = request.app.state.services
     return found
-
-
-def connection(request: Request) -> Iterator[Connection]:
-    """A transaction that lasts as long as the request."""
-    with transaction(services(request).engine) as opened:
-        yield opened
 
 
 def _caller(
@@ -76,7 +75,6 @@ def require(role: Role) -> Callable[..., Caller]:
     return check
 
 
-Database = Annotated[Connection, Depends(connection)]
 App = Annotated[Services, Depends(services)]
 Viewer = Annotated[Caller, Depends(require(Role.VIEWER))]
 Finance = Annotated[Caller, Depends(require(Role.FINANCE))]

@@ -18,7 +18,19 @@ async def healthz() -> dict[str, str]:
     return {"status": "ok"}
 
 
-@router.get("/readyz", summary="PostgreSQL and Temporal answer")
+@router.get(
+    "/readyz",
+    summary="PostgreSQL and Temporal answer",
+    responses={
+        200: {"content": {"application/json": {"example": {"postgresql": "ok", "temporal": "ok"}}}},
+        503: {
+            "description": "One of them does not",
+            "content": {
+                "application/json": {"example": {"postgresql": "no answer", "temporal": "ok"}}
+            },
+        },
+    },
+)
 async def readyz(app: App) -> JSONResponse:
     """200 when both answer, 503 with the state of each otherwise."""
     parts = {

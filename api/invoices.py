@@ -3,14 +3,16 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
+from sqlalchemy import Connection
 
 from api.cursors import read_cursor, write_cursor
-from api.dependencies import App, Database, Services, Viewer
+from api.dependencies import App, Services, Viewer
 from api.schemas import (
     InvoiceDetail,
     InvoiceOut,
     LineOut,
     Page,
+    Period,
     TaxLineOut,
     TimelineOut,
 )
@@ -19,6 +21,7 @@ from domain.errors import NotFound
 from domain.invoice import InvoiceStatus
 from domain.periods import BillingPeriod
 from storage.documents import PDF, fetch_document
+from storage.engine import transaction
 from storage.invoices import (
     Invoice,
     InvoiceFilter,
@@ -36,9 +39,9 @@ NumberPath = Annotated[str, Path(description="Invoice number.", examples=["INV-2
 
 @router.get("", summary="List invoices")
 def list_page(
-    database: Database,
+    app: App,
     caller: Viewer,
-    period: Annotated[str | None, Query(description="The month, YYYY-MM.")] = None,
+    period: Annotated[Period | None, Query(description="The month, YYYY-MM.")] = None,
     status: Annotated[InvoiceStatus | None, Query()] = None,
     account_number: Annotated[str | None, Query()] = None,
     cursor: Annotated[str | None, Query(description="next_cursor of the page before.")] = None,
@@ -51,7 +54,8 @@ def list_page(
         account_number=account_number,
     )
     after = read_cursor(cursor) if cursor is not None else None
-    found = list_invoices(database, wanted, after=after, limit=limit + 1)
+    with transaction(app.engine) as connection:
+        found = list_invoices(connection, wanted, after=after, limit=limit + 1)
     return Page(
         items=[InvoiceOut(**_fields(invoice)) for invoice in found[:limit]],
         next_cursor=write_cursor(found[limit - 1]) if len(found) > limit else None,
@@ -59,9 +63,10 @@ def list_page(
 
 
 @router.get("/{number}", summary="Read an invoice")
-def show(number: NumberPath, database: Database, app: App, caller: Viewer) -> InvoiceDetail:
+def show(number: NumberPath, app: App, caller: Viewer) -> InvoiceDetail:
     """The invoice with its lines and taxes."""
-    return _detail(load_invoice(database, number), database, app)
+    with transaction(app.engine) as connection:
+        return _detail(load_invoice(connection, number), connection, app)
 
 
 @router.get(
@@ -70,13 +75,15 @@ def show(number: NumberPath, database: Database, app: App, caller: Viewer) -> In
     response_class=Response,
     responses={200: {"content": {PDF: {}}, "description": "The document as it was sent."}},
 )
-def pdf(number: NumberPath, database: Database, caller: Viewer) -> Response:
+def pdf(number: NumberPath, app: App, caller: Viewer) -> Response:
     """The document that was stored when the invoice was issued, byte for byte."""
-    invoice = load_invoice(database, number)
-    if invoice.pdf_sha256 is None:
-        raise NotFound(f"{number} has no PDF yet; it gets one when it is issued.")
+    with transaction(app.engine) as connection:
+        invoice = load_invoice(connection, number)
+        if invoice.pdf_sha256 is None:
+            raise NotFound(f"{number} has no PDF yet; it gets one when it is issued.")
+        content = fetch_document(connection, invoice.pdf_sha256)
     return Response(
-        fetch_document(database, invoice.pdf_sha256),
+        content,
         media_type=PDF,
         headers={
             "Content-Disposition": f'inline; filename="{invoice.number}.pdf"',
@@ -86,18 +93,19 @@ def pdf(number: NumberPath, database: Database, caller: Viewer) -> Response:
 
 
 @router.get("/{number}/timeline", summary="What happened to an invoice")
-def timeline(number: NumberPath, database: Database, caller: Viewer) -> list[TimelineOut]:
+def timeline(number: NumberPath, app: App, caller: Viewer) -> list[TimelineOut]:
     """Every transition and e-mail from the audit log, in order."""
-    load_invoice(database, number)
-    return [TimelineOut.model_validate(entry) for entry in load_timeline(database, number)]
+    with transaction(app.engine) as connection:
+        load_invoice(connection, number)
+        return [TimelineOut.model_validate(entry) for entry in load_timeline(connection, number)]
 
 
-def _detail(invoice: Invoice, database: Database, app: Services) -> InvoiceDetail:
+def _detail(invoice: Invoice, connection: Connection, app: Services) -> InvoiceDetail:
     return InvoiceDetail(
         **_fields(invoice),
         lines=[
             LineOut(**{name: getattr(line, name) for name in LineOut.model_fields})
-            for line in load_lines(database, invoice.id)
+            for line in load_lines(connection, invoice.id)
         ],
         tax_lines=[
             TaxLineOut(

@@ -6,7 +6,8 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from temporalio.service import RPCError
 
@@ -19,27 +20,30 @@ _STATUS: dict[type[BillwrightError], HTTPStatus] = {
     Conflict: HTTPStatus.CONFLICT,
 }
 
-PROBLEM_RESPONSES: dict[int | str, dict[str, Any]] = {
-    status.value: {
-        "description": status.phrase,
-        "content": {
-            "application/problem+json": {
-                "example": {
-                    "type": f"urn:billwright:{code}",
-                    "title": status.phrase,
-                    "status": status.value,
-                    "detail": detail,
-                }
-            }
-        },
-    }
-    for status, code, detail in [
-        (HTTPStatus.UNAUTHORIZED, "unauthorized", "Send a valid key as Authorization: Bearer."),
-        (HTTPStatus.FORBIDDEN, "forbidden", "This needs the role finance; the key is a viewer's."),
-        (HTTPStatus.NOT_FOUND, "not_found", "There is no invoice INV-2026-02-9999."),
-    ]
+_UNAVAILABLE = "does not answer; nothing was changed that you cannot ask again."
+_EXAMPLES = {
+    HTTPStatus.UNAUTHORIZED: ("unauthorized", "Send a valid key as Authorization: Bearer."),
+    HTTPStatus.FORBIDDEN: ("forbidden", "This needs the role finance; the key is a viewer's."),
+    HTTPStatus.NOT_FOUND: ("not_found", "There is no invoice INV-2026-02-9999."),
+    HTTPStatus.CONFLICT: ("conflict", "The cycle of 2026-02 is not running."),
+    HTTPStatus.UNPROCESSABLE_ENTITY: (
+        "invalid_request",
+        "body.period: '2026-13' is not a period; give a month as YYYY-MM.",
+    ),
+    HTTPStatus.SERVICE_UNAVAILABLE: ("unavailable", f"PostgreSQL {_UNAVAILABLE}"),
 }
-"""What every route may answer, for OpenAPI."""
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The problems that a route may answer, for OpenAPI."""
+    return {
+        status.value: {
+            "description": status.phrase,
+            "content": {"application/problem+json": {"example": _body(status, code, detail)}},
+        }
+        for status, (code, detail) in _EXAMPLES.items()
+        if status in statuses
+    }
 
 
 def install(app: FastAPI) -> None:
@@ -47,8 +51,11 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(BillwrightError, _refusal)
     app.add_exception_handler(RequestValidationError, _invalid_request)
     app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(OperationalError, _unavailable)
-    app.add_exception_handler(RPCError, _unavailable)
+    app.add_exception_handler(DataError, _unfit)
+    for outage in (OperationalError, InterfaceError, PoolTimeout, RPCError):
+        app.add_exception_handler(outage, _unavailable)
+    app.add_exception_handler(RuntimeError, _never_connected)
+    app.add_exception_handler(Exception, _defect)
 
 
 def problem(
@@ -56,17 +63,20 @@ def problem(
 ) -> JSONResponse:
     """A problem+json answer; `detail` names the field and the remedy."""
     return JSONResponse(
-        {
-            "type": f"urn:billwright:{code}",
-            "title": HTTPStatus(status).phrase,
-            "status": status,
-            "detail": detail,
-            **more,
-        },
+        _body(status, code, detail) | more,
         status,
         headers=headers,
         media_type="application/problem+json",
     )
+
+
+def _body(status: int, code: str, detail: str) -> dict[str, Any]:
+    return {
+        "type": f"urn:billwright:{code}",
+        "title": HTTPStatus(status).phrase,
+        "status": int(status),
+        "detail": detail,
+    }
 
 
 async def _refusal(request: Request, error: Exception) -> JSONResponse:
@@ -97,10 +107,23 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _unavailable(request: Request, error: Exception) -> JSONResponse:
-    part = "PostgreSQL" if isinstance(error, OperationalError) else "Temporal"
-    return problem(
-        503,
-        "unavailable",
-        f"{part} does not answer; nothing was changed that you cannot ask again.",
-        headers={"Retry-After": "5"},
-    )
+    part = "Temporal" if isinstance(error, RPCError | RuntimeError) else "PostgreSQL"
+    return problem(503, "unavailable", f"{part} {_UNAVAILABLE}", headers={"Retry-After": "5"})
+
+
+async def _never_connected(request: Request, error: Exception) -> JSONResponse:
+    """A client that never reached Temporal raises RuntimeError, the SDK's only kind for it."""
+    if str(error).startswith("Failed client connect"):
+        return await _unavailable(request, error)
+    raise error
+
+
+async def _unfit(request: Request, error: Exception) -> JSONResponse:
+    """What PostgreSQL cannot hold or compare, such as a text with a NUL in it."""
+    detail = "A value of the request has characters or a size that no stored value has."
+    return problem(422, "invalid_value", detail)
+
+
+async def _defect(request: Request, error: Exception) -> JSONResponse:
+    """Answers in form; the server then logs the exception."""
+    return problem(500, "defect", "This is a defect of Billwright's; its log has the cause.")

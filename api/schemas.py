@@ -4,9 +4,32 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+)
+
+from domain.errors import InvalidValue
+from domain.periods import BillingPeriod
+
+
+def _checked(period: str) -> str:
+    """Raises ValueError, so that the problem names the field where the month was given."""
+    try:
+        return str(BillingPeriod.parse(period))
+    except InvalidValue as refusal:
+        raise ValueError(refusal.message) from None
+
 
 Amount = Annotated[Decimal, PlainSerializer(lambda value: f"{value:f}", return_type=str)]
+Period = Annotated[
+    str, AfterValidator(_checked), WithJsonSchema({"type": "string", "examples": ["2026-02"]})
+]
+"""A month as text that `BillingPeriod.parse` takes."""
 Item = TypeVar("Item")
 
 
@@ -24,7 +47,7 @@ class CycleRequest(Schema):
         },
     )
 
-    period: str = Field(description="The month, YYYY-MM. It must be over.")
+    period: Period = Field(description="The month, YYYY-MM. It must be over.")
     issued_on: date | None = Field(
         None, description="Business date of the invoices; today in the seller's zone if left out."
     )

@@ -1,0 +1,88 @@
+"""A draft becomes an invoice, once, with its document."""
+
+import hashlib
+
+import pytest
+
+from activities.issuing import IssuingActivities
+from activities.pdf import render_invoice_pdf
+from domain.errors import NotFound
+from tests.activities.conftest import FIRST, LINKS, Plan
+from tests.builders import ACTOR, ISSUED_ON, KNOWN_ANSWER, Subscriber
+from workflows.contracts.customer import FailureReport, PostOrder, RenderOrder
+
+FAILURE = FailureReport(FIRST, "document_will_not_render", "the logo is no SVG")
+ITEM = "SELECT outcome, reason_code, reason FROM billing_cycle_items"
+
+
+def test_the_document_is_stored_under_the_hash_of_its_bytes(plan: Plan) -> None:
+    books = plan(KNOWN_ANSWER)
+    rendered = books.issuing.render_invoice(RenderOrder(FIRST))
+    ((sha256, content),) = books.ask("SELECT sha256, content FROM documents")
+    assert rendered.pdf_sha256 == sha256 == hashlib.sha256(bytes(content)).hexdigest()
+    assert b"312.91" in bytes(content)
+    assert LINKS.pay(FIRST, 1).encode() in bytes(content)
+
+
+def test_the_same_draft_gives_the_same_document(plan: Plan) -> None:
+    books = plan(KNOWN_ANSWER)
+    issuing = IssuingActivities(books.engine, render=render_invoice_pdf, links=LINKS)
+    first, again = (issuing.render_invoice(RenderOrder(FIRST)) for _ in range(2))
+    assert first == again
+    assert books.ask("SELECT count(*) FROM documents") == [(1,)]
+
+
+def test_rendering_issues_nothing(plan: Plan) -> None:
+    books = plan()
+    books.issuing.render_invoice(RenderOrder(FIRST))
+    assert books.ask("SELECT status, pdf_sha256 FROM invoices") == [("draft", None)]
+    assert books.told() == []
+
+
+def test_posting_twice_issues_once(plan: Plan) -> None:
+    books = plan()
+    sha256 = books.issuing.render_invoice(RenderOrder(FIRST)).pdf_sha256
+    first, again = (books.issuing.post_invoice(PostOrder(FIRST, sha256, ACTOR)) for _ in range(2))
+    assert first == again
+    assert (first.issued_on, first.due_on, first.nothing_to_pay) == (
+        ISSUED_ON,
+        ISSUED_ON.replace(day=31),
+        False,
+    )
+    assert books.ask("SELECT status, collection_state, pdf_sha256 FROM invoices") == [
+        ("issued", "issued", sha256)
+    ]
+    assert books.ask(ITEM) == [("issued", "", "")]
+    assert books.told() == ["issued"]
+
+
+def test_an_invoice_of_nothing_is_issued_and_paid(plan: Plan) -> None:
+    books = plan(Subscriber("1001", 500))
+    sha256 = books.issuing.render_invoice(RenderOrder(FIRST)).pdf_sha256
+    assert books.issuing.post_invoice(PostOrder(FIRST, sha256, ACTOR)).nothing_to_pay
+    assert books.ask("SELECT status, settled_on FROM invoices") == [("paid", ISSUED_ON)]
+    assert books.told() == ["issued", "paid"]
+
+
+def test_a_failure_is_recorded_with_its_reason(plan: Plan) -> None:
+    books = plan()
+    for _ in range(2):
+        books.issuing.record_failure(FAILURE)
+    assert books.ask(ITEM) == [("failed", FAILURE.code, FAILURE.reason)]
+    assert books.ask("SELECT status FROM invoices") == [("draft",)]
+
+
+def test_a_failure_leaves_an_issued_invoice_alone(plan: Plan) -> None:
+    books = plan()
+    books.issue()
+    books.issuing.record_failure(FAILURE)
+    assert books.ask(ITEM) == [("issued", "", "")]
+    assert books.ask("SELECT status FROM invoices") == [("issued",)]
+
+
+def test_an_unknown_number_is_refused(plan: Plan) -> None:
+    issuing = plan().issuing
+    with pytest.raises(NotFound):
+        issuing.render_invoice(RenderOrder("INV-2026-02-0099"))
+    with pytest.raises(NotFound):
+        issuing.post_invoice(PostOrder("INV-2026-02-0099", "0" * 64, ACTOR))

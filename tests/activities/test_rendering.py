@@ -1,0 +1,61 @@
+"""The renderers' processes: what they return, and what happens when one dies."""
+
+import os
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
+
+import pytest
+
+from activities.invoice_document import InvoiceDocument
+from activities.pdf import DocumentWillNotRender, render_invoice_pdf
+from activities.rendering import PdfPool
+from storage.engine import transaction
+from storage.invoices import load_invoice
+from tests.activities.conftest import FIRST, Plan
+from worker import OUTAGES
+
+
+@pytest.fixture
+def document(plan: Plan) -> InvoiceDocument:
+    books = plan()
+    with transaction(books.engine) as connection:
+        return books.issuing.document(connection, load_invoice(connection, FIRST))
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[PdfPool]:
+    pool = PdfPool(1)
+    yield pool
+    pool.close()
+
+
+def test_a_renderer_makes_the_same_bytes_as_this_process(
+    pool: PdfPool, document: InvoiceDocument
+) -> None:
+    assert pool.render(document) == render_invoice_pdf(document)
+
+
+def test_a_refusal_comes_back_whole(pool: PdfPool, document: InvoiceDocument) -> None:
+    broken = replace(document, seller=replace(document.seller, logo_svg="<svg"))
+    with pytest.raises(DocumentWillNotRender) as refused:
+        pool.render(broken)
+    assert (refused.value.number, refused.value.code) == (FIRST, "document_will_not_render")
+    assert pool.render(document).startswith(b"%PDF")
+
+
+def test_a_killed_renderer_is_an_outage_that_the_next_attempt_does_not_see(
+    pool: PdfPool, document: InvoiceDocument
+) -> None:
+    pool.render(document)
+    (renderer,) = pool._executor._processes
+    os.kill(renderer, signal.SIGSTOP)  # so that it dies under the document, not before
+    with ThreadPoolExecutor(1) as thread:
+        rendering = thread.submit(pool.render, document)
+        os.kill(renderer, signal.SIGKILL)
+        with pytest.raises(BrokenProcessPool):
+            rendering.result()
+    assert issubclass(BrokenProcessPool, OUTAGES)
+    assert pool.render(document).startswith(b"%PDF")

@@ -1,0 +1,270 @@
+"""The real application on a real database, a real Temporal server and a real worker."""
+
+import asyncio
+import itertools
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from pydantic import SecretStr
+from sqlalchemy import Engine
+from temporalio.client import Client
+from temporalio.testing import WorkflowEnvironment
+
+from activities.billing_cycle import CycleActivities
+from activities.delivery import DeliveryActivities
+from activities.invoice_document import InvoiceDocument
+from activities.issuing import IssuingActivities, PayerLinks
+from activities.mailer import Mailer
+from activities.pdf import render_invoice_pdf
+from activities.settlement import SettlementActivities
+from api.app import create_app
+from api.dependencies import Services
+from domain.tax import TaxPolicy
+from settings import Settings
+from stack.temporal import ensure_server
+from storage.api_keys import Role, create_key
+from storage.engine import transaction
+from tests.activities.mail_server import MailServer, mail_server
+from tests.builders import NOW, Subscriber, seed_billing
+from worker import MAILS_AT_ONCE, THREADS, build_workers
+from workflows.connection import connect
+from workflows.ids import SEARCH_ATTRIBUTES, billing_cycle_id
+
+SECRET = "the secret of the tests"
+SENDER = "billing@billwright.example"
+CYCLES = "/api/billing/cycles"
+INVOICES = "/api/billing/invoices"
+FEBRUARY = {"period": "2026-02", "issued_on": "2026-03-01"}
+PATIENCE = 60  # seconds that a test waits for something to become true
+NAMESPACES = 60
+
+Json = dict[str, Any]
+
+
+@dataclass
+class TemporalServer:
+    """One server a session; each application has a namespace of it to itself."""
+
+    address: str
+    unused: Iterator[str]
+
+    async def client(self) -> Client:
+        return await connect(self.address, next(self.unused))
+
+
+@dataclass
+class Product:
+    """The application, reached over HTTP with the finance team's key."""
+
+    http: httpx.AsyncClient
+    engine: Engine
+    temporal: Client
+    settings: Settings
+    app: FastAPI
+
+    async def get(self, path: str, **options: Any) -> Json:
+        answer = await self.http.get(path, **options)
+        assert answer.status_code == 200, answer.text
+        found: Json = answer.json()
+        return found
+
+    async def follow(self, until: Callable[[Json], bool], period: str = "2026-02") -> Json:
+        """Asks for the cycle until it is as wanted."""
+        async with asyncio.timeout(PATIENCE):
+            while not until(cycle := await self.get(f"{CYCLES}/{period}")):
+                await asyncio.sleep(0.05)
+        return cycle
+
+    async def closed(self, period: str = "2026-02") -> Json:
+        """The cycle once its workflow has ended."""
+        async with asyncio.timeout(PATIENCE):
+            await self.temporal.get_workflow_handle(billing_cycle_id(period)).result()
+        return await self.get(f"{CYCLES}/{period}")
+
+    async def bill(self, **order: Any) -> Json:
+        """Starts February and follows it to its end."""
+        answer = await self.http.post(CYCLES, json={**FEBRUARY, **order})
+        assert answer.status_code == 202, answer.text
+        return await self.closed()
+
+    async def retry(self) -> Json:
+        answer = await self.http.post(f"{CYCLES}/2026-02/retry")
+        assert answer.status_code == 202, answer.text
+        return await self.closed()
+
+
+@pytest.fixture(scope="session")
+async def temporal_server() -> AsyncIterator[TemporalServer]:
+    names = [f"test-{number}" for number in range(NAMESPACES)]
+    environment = await WorkflowEnvironment.start_local(
+        dev_server_existing_path=str(ensure_server(print)),
+        dev_server_log_level="error",
+        search_attributes=SEARCH_ATTRIBUTES,
+        dev_server_extra_args=[part for name in names for part in ("--namespace", name)],
+    )
+    async with environment:
+        address = environment.client.service_client.config.target_host
+        yield TemporalServer(address, iter(names))
+
+
+@pytest.fixture
+async def product(engine: Engine, temporal_server: TemporalServer) -> AsyncIterator[Product]:
+    """The application without a worker, on a database without rows."""
+    async with running(engine, await temporal_server.client()) as product:
+        yield product
+
+
+@pytest.fixture
+async def mailbox() -> AsyncIterator[MailServer]:
+    async with mail_server() as server:
+        yield server
+
+
+@pytest.fixture
+async def office(product: Product, mailbox: MailServer) -> AsyncIterator[Product]:
+    """The application with its worker."""
+    async with working(product, mailbox):
+        yield product
+
+
+@dataclass
+class BilledMonth:
+    """February, billed and delivered, for tests that only read."""
+
+    product: Product
+    cycle: Json
+    mailbox: MailServer
+
+
+BILLED = (
+    *(Subscriber(str(1001 + n), 20_000 + 1_000 * n) for n in range(4)),
+    Subscriber("1005", 500),
+    Subscriber("1006", columns={"name": "<script>alert(1)</script> & \"Söhne\" 'GmbH'"}),
+    Subscriber("1007", columns={"payment_method": "card", "country": "US", "tax_id": ""}),
+    Subscriber("1008", 0, plans=()),
+    Subscriber("1047", 247_891, ("premium-support",)),
+)
+"""Eight invoices: 1005's is of 0.00, 1008 has nothing to bill."""
+
+
+@pytest.fixture(scope="session")
+async def billed(
+    fresh_engine: Callable[[], AbstractContextManager[Engine]],
+    temporal_server: TemporalServer,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[BilledMonth]:
+    with fresh_engine() as engine:
+        seed_billing(engine, tmp_path_factory.mktemp("billed") / "files", BILLED)
+        async with (
+            mail_server() as mailbox,
+            running(engine, await temporal_server.client()) as product,
+            working(product, mailbox),
+        ):
+            cycle = await product.bill()
+            await until(lambda: len(mailbox.mails) == cycle["issued"])
+            yield BilledMonth(product, cycle, mailbox)
+
+
+@asynccontextmanager
+async def running(
+    engine: Engine, temporal: Client, *, now: datetime = NOW
+) -> AsyncIterator[Product]:
+    """The application over `engine` and `temporal`, started and stopped."""
+    settings = Settings(
+        temporal_namespace=temporal.namespace,
+        temporal_ui_url="http://temporal.example",
+        public_url="http://billing.example",
+        secret=SecretStr(SECRET),
+        day_seconds=86_400,  # business dates count from the date of issue, whatever today is
+        customers_per_page=3,
+    )
+
+    @asynccontextmanager
+    async def open_services() -> AsyncIterator[Services]:
+        yield Services(engine, temporal, settings, now=lambda: now)
+
+    app = create_app(open_services)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://billing.example", timeout=PATIENCE
+        ) as http,
+    ):
+        http.headers["Authorization"] = bearer(engine, Role.FINANCE)
+        yield Product(http, engine, temporal, settings, app)
+
+
+_renderer = threading.Lock()
+
+
+def _render(document: InvoiceDocument) -> bytes:
+    with _renderer:  # in the product each renderer is a process
+        return render_invoice_pdf(document)
+
+
+@asynccontextmanager
+async def working(product: Product, mailbox: MailServer) -> AsyncIterator[None]:
+    """The workers of the product, with mail going to `mailbox`."""
+    engine, links = product.engine, PayerLinks(product.settings.public_url, SECRET)
+    with ThreadPoolExecutor(THREADS + MAILS_AT_ONCE) as threads:
+        billing, mail = build_workers(
+            product.temporal,
+            product.settings.task_queue,
+            threads,
+            CycleActivities(engine, time_zone="UTC", tax_policy=TaxPolicy()),
+            IssuingActivities(engine, render=_render, links=links),
+            DeliveryActivities(
+                engine, mailer=Mailer("127.0.0.1", mailbox.port, sender=SENDER), links=links
+            ),
+            SettlementActivities(engine),
+            mails_per_second=1_000,
+            rendering=lambda: False,
+        )
+        async with billing, mail:
+            yield
+
+
+def bearer(engine: Engine, role: Role, name: str = "") -> str:
+    """The Authorization header of a new key."""
+    with transaction(engine) as connection:
+        return f"Bearer {create_key(connection, name or f'the {role} key', role)}"
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not condition():
+            await asyncio.sleep(0.05)
+
+
+_folders = itertools.count()
+
+
+@pytest.fixture
+def seed(engine: Engine, tmp_path: Path) -> Callable[..., None]:
+    """Imports customers into the test's own database."""
+
+    def seed(customers: Sequence[Subscriber]) -> None:
+        seed_billing(engine, tmp_path / f"files-{next(_folders)}", customers)
+
+    return seed
+
+
+def assert_problem(answer: httpx.Response, status: int, *words: str) -> None:
+    """A problem+json of `status` whose detail holds all of `words`."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert problem["status"] == status
+    assert problem["title"]
+    assert problem["type"].startswith("urn:billwright:")
+    for word in words:
+        assert word in problem["detail"]

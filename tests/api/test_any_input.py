@@ -1,0 +1,147 @@
+"""Whatever is sent, the answer is a page, a result or a problem, and never a defect.
+
+The transport raises what the application leaves unhandled, so a defect fails with its cause.
+"""
+
+import base64
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Engine
+
+from tests.api.conftest import CYCLES, INVOICES, Product, TemporalServer, running
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
+JSON = st.recursive(
+    SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=8
+)
+MONTHS = st.sampled_from(["2026-02", "2026-13", "2200-12", "1999-12", "9999-99"]) | st.text()
+DAYS = st.dates().map(str) | st.text() | st.integers()
+ORDERS = st.fixed_dictionaries(
+    {"period": MONTHS | SCALARS},
+    optional={
+        "issued_on": DAYS | SCALARS,
+        "hold_reminders": SCALARS,
+        "pause_before_issue": SCALARS,
+        "unknown": JSON,
+    },
+)
+PROBLEM = "application/problem+json"
+
+
+@pytest.fixture(scope="session")
+async def sellerless(
+    fresh_engine: Callable[[], AbstractContextManager[Engine]], temporal_server: TemporalServer
+) -> AsyncIterator[Product]:
+    """An application that can start nothing, because there is no seller."""
+    with fresh_engine() as engine:
+        async with running(engine, await temporal_server.client()) as product:
+            yield product
+
+
+def assert_answered(answer: httpx.Response, *expected: int) -> None:
+    assert answer.status_code in expected, (answer.status_code, answer.text)
+    if answer.status_code >= 400:
+        assert answer.headers["content-type"] == PROBLEM
+        assert answer.json()["detail"]
+
+
+@settings(max_examples=150)
+@given(body=JSON | ORDERS)
+@example(body={"period": "2026-02", "issued_on": "9999-12-31"})
+@example(body={"period": "2200-12"})
+@example(body={"period": "2026-02", "\ud800": 1})
+@example(body={"period": "\ud800"})
+@example(body={"period": "2026-02", "\x00": 1})
+@example(body={"period": "2026-02", "issued_on": 1e400})
+async def test_a_cycle_is_refused_in_form_whatever_the_body(sellerless: Product, body: Any) -> None:
+    answer = await sellerless.http.post(
+        CYCLES, content=json.dumps(body), headers={"Content-Type": "application/json"}
+    )
+    assert_answered(answer, 409, 422)
+
+
+@settings(max_examples=50)
+@given(body=st.binary())
+@example(body=b"[" * 5_000)
+@example(body=b"\xff\xfe")
+@example(body=b"9" * 5_000)
+async def test_a_body_may_be_any_bytes(sellerless: Product, body: bytes) -> None:
+    answer = await sellerless.http.post(
+        CYCLES, content=body, headers={"Content-Type": "application/json"}
+    )
+    assert_answered(answer, 400, 422)
+
+
+@settings(max_examples=50)
+@given(period=MONTHS.filter(bool), action=st.sampled_from(["", "/pause", "/resume", "/retry"]))
+async def test_a_month_in_the_address_may_be_anything(
+    sellerless: Product, period: str, action: str
+) -> None:
+    address = f"{CYCLES}/{quote(period, safe='', errors='replace')}{action}"
+    answer = await sellerless.http.request("POST" if action else "GET", address)
+    assert_answered(answer, 200, 307, 404, 405, 409, 422)
+
+
+POSITIONS = st.tuples(st.dates().map(str) | st.text(), SCALARS, SCALARS) | JSON
+CURSORS = st.text() | POSITIONS.map(
+    lambda position: base64.urlsafe_b64encode(json.dumps(position).encode()).decode()
+)
+
+
+def cursor(position: str) -> str:
+    return base64.urlsafe_b64encode(position.encode()).decode()
+
+
+@settings(max_examples=150)
+@given(position=CURSORS, account=st.text(), period=MONTHS, limit=st.integers() | st.text())
+@example(cursor("[" * 5_000), "1001", "2026-02", 5)
+@example(cursor('["2026-02-01", "1001", Infinity]'), "1001", "2026-02", 5)
+@example(cursor('["2026-02-01", "1001", 99999999999999999999]'), "1001", "2026-02", 5)
+@example(cursor('["2026-02-01", "\\u0000", 1]'), "1001", "2026-02", 5)
+@example(cursor('["2026-02-01", "\\ud800", 1]'), "1001", "2026-02", 5)
+@example(cursor('["2026-02-01", 7, 1]'), "1001", "2026-02", 5)
+@example(cursor('["0001-01-01", "", 1]'), "\x00", "2026-02", 5)
+async def test_filters_and_cursors_may_be_anything(
+    sellerless: Product, position: str, account: str, period: str, limit: int | str
+) -> None:
+    wanted = {"cursor": position, "account_number": account, "period": period, "limit": str(limit)}
+    for name, value in wanted.items():
+        query = f"{name}={quote(value, safe='', errors='replace')}"
+        assert_answered(await sellerless.http.get(f"{INVOICES}?{query}"), 200, 422)
+
+
+@settings(max_examples=60)
+@given(number=st.text(min_size=1), part=st.sampled_from(["", "/pdf", "/timeline"]))
+@example(number="\x00", part="")
+@example(number="x" * 9_000, part="/pdf")
+async def test_an_invoice_number_may_be_anything(
+    sellerless: Product, number: str, part: str
+) -> None:
+    address = f"{INVOICES}/{quote(number, safe='', errors='replace')}{part}"
+    assert_answered(await sellerless.http.get(address), 200, 307, 404, 422)
+
+
+@settings(max_examples=60)
+@given(token=st.text(min_size=1) | st.from_regex(r"INV-[0-9]{4}\.[0-9]+\.[\w-]{24}"))
+@example(token="\x00")
+@example(token="INV-2026-02-0001." + "9" * 5_000 + ".x")
+async def test_a_payers_token_may_be_anything(sellerless: Product, token: str) -> None:
+    for part in ("", "/pdf"):
+        address = f"/pay/{quote(token, safe='', errors='replace')}{part}"
+        answer = await sellerless.http.get(address)
+        assert answer.status_code in (307, 404)
+
+
+@settings(max_examples=60)
+@given(key=st.binary(min_size=1).filter(lambda key: not set(key) & {10, 13}))
+async def test_a_key_may_be_anything(sellerless: Product, key: bytes) -> None:
+    answer = await sellerless.http.get(CYCLES, headers=[(b"Authorization", b"Bearer " + key)])
+    assert_answered(answer, 401)
