@@ -105,15 +105,22 @@ async def _signal(app: Services, period: str, signal: Any) -> CycleDetail:
 
 
 async def _detail(app: Services, period: BillingPeriod) -> CycleDetail:
-    progress = await _progress(app, period)
+    """The cycle by PostgreSQL, and by its workflow where it goes beyond that.
+
+    A cycle that was just started has no row yet, and one that is retried is still `closed` in its
+    row: both show what their workflow is about to do.
+    """
+    running = await _is_running(app, period)
     detail = await run_in_threadpool(_read, app, period)
     if detail is None:
-        if not await _is_known(app, period):
+        if running is None:
             raise NotFound(f"There is no billing cycle for {period}; start it first.")
-        detail = CycleDetail(
+        return CycleDetail(
             period=str(period), status="queued", workflow_url=workflow_url(app, period)
         )
-    if progress is not None:
+    if running and detail.status == "closed":
+        detail.status = "planning"
+    elif running and (progress := await _progress(app, period)):
         detail.paused = progress.paused
         detail.in_flight = list(progress.in_flight)
     return detail
@@ -137,22 +144,19 @@ def _read(app: Services, period: BillingPeriod) -> CycleDetail | None:
         )
 
 
+async def _is_running(app: Services, period: BillingPeriod) -> bool | None:
+    """Whether the period's workflow runs; None if there is none or Temporal does not answer."""
+    try:
+        found = await app.temporal.get_workflow_handle(billing_cycle_id(str(period))).describe()
+    except (RPCError, RuntimeError):  # RuntimeError: never connected
+        return None
+    return found.status is WorkflowExecutionStatus.RUNNING
+
+
 async def _progress(app: Services, period: BillingPeriod) -> CycleProgress | None:
-    """What the workflow is doing now; None if it does not run or no worker answers in time."""
+    """What the workflow is doing now; None if no worker answers in time."""
     handle = app.temporal.get_workflow_handle(billing_cycle_id(str(period)))
     try:
-        if (await handle.describe()).status is not WorkflowExecutionStatus.RUNNING:
-            return None
         return await handle.query(BillingCycle.progress, rpc_timeout=_QUERY_PATIENCE)
-    except (RPCError, RuntimeError, WorkflowQueryFailedError):  # RuntimeError: never connected
+    except (RPCError, WorkflowQueryFailedError):
         return None
-
-
-async def _is_known(app: Services, period: BillingPeriod) -> bool:
-    try:
-        await app.temporal.get_workflow_handle(billing_cycle_id(str(period))).describe()
-    except RPCError as error:
-        if error.status is RPCStatusCode.NOT_FOUND:
-            return False
-        raise
-    return True

@@ -84,7 +84,7 @@ class House:
     def wait_until_ready(self) -> None:
         while True:
             try:
-                if self.http.get("/readyz").status_code == 200:
+                if all(state == "ok" for state in self.http.get("/readyz").json().values()):
                     return
             except httpx.TransportError:
                 pass

@@ -99,12 +99,12 @@ def _wait_until_ready(client: httpx.Client) -> None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:
-            if client.get("/readyz").status_code == 200:
+            if all(state == "ok" for state in client.get("/readyz").json().values()):
                 return
         except httpx.TransportError:
             pass
         time.sleep(0.1)
-    raise StackError("The API did not answer in 60 s; see the logs in the demo's home.")
+    raise StackError("API and worker did not start in 60 s; see the logs in the demo's home.")
 
 
 def _bill(client: httpx.Client) -> float:
@@ -129,7 +129,7 @@ def _bill(client: httpx.Client) -> float:
                 )
             if cycle["status"] == "closed":
                 return time.monotonic() - began
-            time.sleep(0.1)
+            time.sleep(0.5)
     raise StackError(f"The cycle did not end in {PATIENCE_SECONDS} s; see the worker's log.")
 
 

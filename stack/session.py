@@ -1,10 +1,11 @@
 """The stack that a command works on: configured, running already, or started for its time."""
 
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from threading import Event, Thread
+from threading import Event, Thread, current_thread, main_thread
 
 from pydantic import SecretStr
 
@@ -41,8 +42,10 @@ def session(settings: Settings, *, parts: Sequence[Part] = ()) -> Iterator[Setti
 def embedded(settings: Settings, *, parts: Sequence[Part]) -> Iterator[EmbeddedStack]:
     """The embedded stack of `settings.home`, migrated, its `parts` running.
 
-    A part that dies is started again. Raises StackError.
+    A part that dies is started again. SIGTERM ends the process in order. Raises StackError.
     """
+    if current_thread() is main_thread():
+        signal.signal(signal.SIGTERM, _end)
     with EmbeddedStack(settings.home, parts=parts) as stack:
         engine = make_engine(stack.addresses().database_url, pool_size=1)
         migrate(engine, today=datetime.now(UTC).date())
@@ -56,6 +59,10 @@ def embedded(settings: Settings, *, parts: Sequence[Part]) -> Iterator[EmbeddedS
         finally:
             over.set()
             watch.join()
+
+
+def _end(signum: int, frame: object) -> None:
+    raise SystemExit(128 + signum)
 
 
 def at(settings: Settings, addresses: StackAddresses) -> Settings:

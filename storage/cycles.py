@@ -70,7 +70,10 @@ def open_cycle(
     hold_reminders: bool,
     actor: str,
 ) -> Cycle:
-    """The period's cycle, made if there is none; an existing one is left as it was."""
+    """The period's cycle, made if there is none; one that was closed is opened again, for a retry.
+
+    Its dates and terms stay as they were.
+    """
     opened = connection.execute(
         insert(billing_cycles)
         .values(
@@ -87,6 +90,8 @@ def open_cycle(
             connection,
             audit.AuditEntry(issued_on, actor, "cycle", str(period), "opened", None, "planning"),
         )
+    elif _cycle_row(connection, period).status == "closed":
+        move_cycle(connection, period, "planning", actor=actor)
     return load_cycle(connection, period)
 
 

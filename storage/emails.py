@@ -79,7 +79,7 @@ def record_sent(connection: Connection, key: EmailKey, *, business_date: date, a
 def record_refused(
     connection: Connection, key: EmailKey, *, reason: str, business_date: date, actor: str
 ) -> None:
-    """Notes that the mail server refused every recipient for good, for a person to see."""
+    """Notes for a person that the mail server refused recipients for good, and why."""
     audit.record(
         connection,
         audit.AuditEntry(

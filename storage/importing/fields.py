@@ -15,7 +15,8 @@ from domain.tax import EU_MEMBER_STATES
 
 Parser = Callable[[str], Any]
 
-_EMAIL = re.compile(r"[^@\s,;<>\"]+@[^@\s,;<>\"]+\.[^@\s,;<>\".]+")
+# what stands before the @ is ASCII: mail servers that take more are rare
+_EMAIL = re.compile(r"[^@\s,;<>\"\x80-\U0010ffff]+@[^@\s,;<>\"]+\.[^@\s,;<>\".]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _AMOUNT = re.compile(r"-?\d{1,15}(\.\d{1,12})?", re.ASCII)
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)

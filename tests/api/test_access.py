@@ -123,7 +123,10 @@ async def test_an_unknown_address_and_a_wrong_method_are_problems(
 async def test_health_needs_no_key(stranger: httpx.AsyncClient) -> None:
     assert (await stranger.get("/healthz")).json() == {"status": "ok"}
     ready = await stranger.get("/readyz")
-    assert (ready.status_code, ready.json()) == (200, {"postgresql": "ok", "temporal": "ok"})
+    assert (ready.status_code, ready.json()) == (
+        200,
+        {"postgresql": "ok", "temporal": "ok", "worker": "ok"},
+    )
 
 
 def closed_port() -> int:
@@ -144,7 +147,7 @@ async def test_without_postgresql_it_lives_and_is_not_ready(
     assert (await product.http.get("/healthz")).status_code == 200
     ready = await product.http.get("/readyz")
     assert ready.status_code == 503
-    assert ready.json() == {"postgresql": "no answer", "temporal": "ok"}
+    assert ready.json() == {"postgresql": "no answer", "temporal": "ok", "worker": "none seen"}
     answer = await product.http.get(INVOICES)
     assert_problem(answer, 503, "PostgreSQL does not answer")
     assert answer.headers["retry-after"]
@@ -157,7 +160,11 @@ async def test_a_temporal_that_was_never_there_is_an_outage_and_the_books_stay_o
     async with running(engine, nobody) as product:
         ready = await product.http.get("/readyz")
         assert ready.status_code == 503
-        assert ready.json() == {"postgresql": "ok", "temporal": "no answer"}
+        assert ready.json() == {
+            "postgresql": "ok",
+            "temporal": "no answer",
+            "worker": "none seen",
+        }
         assert_problem(await product.http.post(f"{CYCLES}/2026-02/pause"), 503, "Temporal")
         assert (await product.http.get(CYCLES)).status_code == 200
 

@@ -15,6 +15,9 @@ from storage.cycles import (
     cycle_failures,
     fail_item,
     load_cycle,
+    move_cycle,
+    open_cycle,
+    summarize_cycle,
 )
 from storage.documents import store_document
 from storage.engine import transaction
@@ -348,3 +351,19 @@ def test_usage_counts_in_the_sellers_month(engine: Engine, february: OpenCycle) 
             failed_again=False,
         )
     assert (done.drafted, done.skipped) == (0, 1)
+
+
+def test_a_closed_cycle_is_opened_again_for_a_retry(engine: Engine, february: OpenCycle) -> None:
+    february(*subscribers(1))
+    with transaction(engine) as connection:
+        move_cycle(connection, FEBRUARY, "closed", actor=ACTOR)
+        again = open_cycle(
+            connection,
+            FEBRUARY,
+            issued_on=date(2026, 4, 1),
+            terms_days=14,
+            hold_reminders=True,
+            actor=ACTOR,
+        )
+        assert summarize_cycle(connection, FEBRUARY).status == "planning"
+    assert (again.issued_on, again.terms_days) == (date(2026, 3, 1), 30)

@@ -60,6 +60,7 @@ class BillingOffice:
     settle_calls: list[Occasion] = field(default_factory=list)
     standing: InvoiceStanding = field(default_factory=lambda: OPEN)
     nothing_to_pay: bool = False
+    mail_is_down: bool = False
     rendering: int = 0
     most_rendering: int = 0
     rendered: int = 0
@@ -152,6 +153,8 @@ class BillingOffice:
 
     @activity.defn
     async def deliver_invoice(self, occasion: Occasion) -> None:
+        if self.mail_is_down:
+            raise OSError("the mail server does not answer")
         self.delivered.append(occasion)
 
     @activity.defn

@@ -99,6 +99,22 @@ async def test_a_payment_that_arrives_before_the_first_step_is_counted(
     assert len(office.settle_calls) == 1
 
 
+async def test_a_mail_server_that_is_away_holds_up_neither_payment_nor_overdue(
+    skipping: WorkflowEnvironment,
+) -> None:
+    office = BillingOffice(accounts(1), standing=PAID, mail_is_down=True)
+    async with staffed(skipping.client, office):
+        handle = await issue(skipping)
+        await skipping.sleep(timedelta(days=40))
+        assert len(office.overdue) == 1
+        await pay(skipping.client)
+        await skipping.sleep(timedelta(days=1))
+        assert len(office.settle_calls) == 1
+        office.mail_is_down = False
+        assert await handle.result() == "paid"
+    assert len(office.delivered) == 1
+
+
 async def test_a_demonstrations_day_lasts_as_long_as_it_is_told(
     skipping: WorkflowEnvironment,
 ) -> None:
