@@ -84,8 +84,9 @@ def open_cycle(
             hold_reminders=hold_reminders,
         )
         .on_conflict_do_nothing(index_elements=["period_start"])
-    )
-    if opened.rowcount:
+        .returning(billing_cycles.c.id)
+    ).one_or_none()
+    if opened is not None:
         audit.record(
             connection,
             audit.AuditEntry(issued_on, actor, "cycle", str(period), "opened", None, "planning"),
