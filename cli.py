@@ -22,6 +22,8 @@ from rich.progress import (
 from rich.table import Table
 from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
+from temporalio.client import WorkflowFailureError
+from temporalio.service import RPCError
 
 from api.cycle_orders import order_cycle, order_retry
 from domain.errors import BillwrightError, NotFound
@@ -68,6 +70,10 @@ def main() -> None:
         _fail(str(refusal))
     except OperationalError as outage:
         _fail(f"PostgreSQL does not answer ({outage.orig}); start it and try again.")
+    except WorkflowFailureError as failure:
+        _fail(f"The cycle broke down ({failure.cause}); mend the cause and run the command again.")
+    except (RPCError, RuntimeError) as outage:
+        _fail(f"Temporal does not answer ({outage}); start it and try again.")
 
 
 @app.command()
@@ -131,9 +137,9 @@ def cycle(
         failures = _failures(engine, month)
     for failure in failures:
         err.print(f"{failure.account_number}: {failure.reason}", markup=False, soft_wrap=True)
-    if closed.failed:
+    if left := closed.failed + closed.drafted:
         _fail(
-            f"{closed.failed} customers could not be billed; mend the causes above and run "
+            f"{left} customers could not be billed; mend the causes above and run "
             f"billwright cycle {period} --retry."
         )
 
@@ -153,6 +159,10 @@ def import_files(
         )
     for name, count in report.added.items():
         out.print(f"{name}: {count:,} new")
+    for month, count in report.late.items():
+        err.print(
+            f"{count:,} usage events are of {month}, which was planned before: not billed yet"
+        )
 
 
 @app.command()

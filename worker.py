@@ -4,13 +4,9 @@ import asyncio
 import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from datetime import UTC, datetime, timedelta
-from smtplib import SMTPException
 
 import structlog
-from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from temporalio.client import Client
 from temporalio.worker import (
     FixedSizeSlotSupplier,
@@ -38,7 +34,6 @@ from workflows.customer_billing import CustomerBilling
 from workflows.ids import mail_queue
 from workflows.invoice_lifecycle import InvoiceLifecycle
 
-OUTAGES = (OSError, OperationalError, InterfaceError, PoolTimeout, SMTPException, BrokenProcessPool)
 THREADS = 20
 POLLERS = 20
 """Of workflow tasks; five, the SDK's default, leave the worker waiting."""
@@ -126,13 +121,14 @@ def build_workers(
             issuing.record_failure,
             settlement.settle_invoice,
             settlement.mark_overdue,
+            delivery.record_undelivered,
         ],
         activity_executor=threads,
         max_concurrent_activities=THREADS,
         max_concurrent_local_activities=THREADS,
         workflow_task_poller_behavior=PollerBehaviorSimpleMaximum(POLLERS),
         workflow_runner=UnsandboxedWorkflowRunner(),  # docs/decisions/0002
-        interceptors=[FailurePolicy(OUTAGES)],
+        interceptors=[FailurePolicy()],
         graceful_shutdown_timeout=GRACE,
     )
     mail = Worker(
@@ -147,7 +143,7 @@ def build_workers(
             nexus_supplier=FixedSizeSlotSupplier(1),
         ),
         max_task_queue_activities_per_second=mails_per_second,
-        interceptors=[FailurePolicy(OUTAGES)],
+        interceptors=[FailurePolicy()],
         graceful_shutdown_timeout=GRACE,
     )
     return billing, mail

@@ -45,7 +45,7 @@ class CycleActivities:
         with transaction(self._engine) as connection:
             page = planning.plan_page(
                 connection,
-                cycles.load_cycle(connection, BillingPeriod.parse(order.period)),
+                cycles.load_cycle(connection, BillingPeriod.parse(order.period), for_update=True),
                 load_price_list(connection, self._tax_policy),
                 time_zone=self._time_zone,
                 after_account=order.after_account,
@@ -77,6 +77,7 @@ class CycleActivities:
                 BillingPeriod.parse(order.period),
                 after_account=order.after_account,
                 limit=order.limit,
+                unowned_too=order.unowned_too,
             )
         return DraftsPage(tuple(DraftToIssue(account, number) for account, number in drafts))
 
@@ -86,4 +87,6 @@ class CycleActivities:
         with transaction(self._engine) as connection:
             cycles.move_cycle(connection, period, "closed", actor=step.actor)
             summary = cycles.summarize_cycle(connection, period)
-        return ClosedCycle(step.period, summary.issued, summary.skipped, summary.failed)
+        return ClosedCycle(
+            step.period, summary.issued, summary.skipped, summary.failed, summary.drafted
+        )

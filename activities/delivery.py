@@ -18,6 +18,7 @@ from activities.formatting import format_amount, format_day
 from activities.issuing import PayerLinks
 from activities.mailer import Mailer, Refusals
 from domain.errors import Conflict
+from domain.invoice import nothing_to_pay
 from domain.parties import PaymentMethod, Seller
 from storage import emails
 from storage.documents import fetch_document
@@ -25,7 +26,7 @@ from storage.emails import EmailKey
 from storage.engine import transaction
 from storage.invoices import Invoice, load_invoice
 from storage.sellers import seller_version
-from workflows.contracts.lifecycle import Occasion
+from workflows.contracts.lifecycle import Occasion, UndeliveredReport
 
 _TEMPLATES = Path(__file__).resolve().parent.parent / "templates" / "email"
 ACTOR = "invoice-lifecycle"
@@ -42,7 +43,7 @@ class DeliveryActivities:
         """Written down, sent, recorded: killed between the last two, the same Message-ID goes
         once more, which mail programs show as one.
         """
-        key = EmailKey(occasion.number, "invoice", 0)
+        key = _key(occasion.number)
         with transaction(self._engine) as connection:
             invoice = load_invoice(connection, occasion.number)
             seller = seller_version(connection, invoice.seller_version)
@@ -82,6 +83,21 @@ class DeliveryActivities:
                     connection, key, reason=refused, business_date=on, actor=ACTOR
                 )
 
+    @activity.defn
+    def record_undelivered(self, report: UndeliveredReport) -> None:
+        with transaction(self._engine) as connection:
+            emails.record_refused(
+                connection,
+                _key(report.number),
+                reason=report.reason,
+                business_date=report.business_date,
+                actor=ACTOR,
+            )
+
+
+def _key(number: str) -> EmailKey:
+    return EmailKey(number, "invoice", 0)
+
 
 def invoice_message(
     key: EmailKey, invoice: Invoice, seller: Seller, pay_url: str, pdf: bytes, *, sender: str
@@ -94,7 +110,7 @@ def invoice_message(
         "period": f"{invoice.period.start:%B %Y}",
         "total": f"{invoice.currency} {format_amount(invoice.total, invoice.currency)}",
         "due_on": format_day(invoice.due_on),
-        "nothing_to_pay": invoice.total <= 0,
+        "nothing_to_pay": nothing_to_pay(invoice.total),
         "by_card": invoice.customer.payment_method is PaymentMethod.CARD,
         "pay_url": pay_url,
     }

@@ -1,7 +1,11 @@
 """The only place that decides which failure of an activity is retried."""
 
+import socket
+from smtplib import SMTPException
 from typing import Any
 
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, FailureError
 from temporalio.worker import (
@@ -15,42 +19,53 @@ from domain.errors import BillwrightError
 ATTEMPTS_AT_THE_UNKNOWN = 5
 """How often a failure that we have no name for is tried before it counts as a defect."""
 
+_PASSING = (ConnectionError, TimeoutError, socket.gaierror, SMTPException, PoolTimeout)
+# PostgreSQL, appendix A: connection, transaction rollback, resources, operator intervention
+_PASSING_CLASSES = ("08", "40", "53", "57")
+# read-only while a standby takes over; timeouts that end the session; a lock not had in time
+_PASSING_STATES = ("25006", "25P03", "25P04", "55P03")
+
+
+def is_outage(failure: Exception) -> bool:
+    """Whether `failure` is of the world's making and passes: waiting cures it, not mending.
+
+    Decided by what PostgreSQL says (SQLSTATE), not by the driver's class, which puts a failover
+    and a defect into one. A missing file is no outage, though Python calls it an OSError.
+    """
+    if isinstance(failure, DBAPIError):
+        state = getattr(failure.orig, "sqlstate", None)
+        if state is None:  # the connection broke before an answer, or there was none
+            return True
+        return state.startswith(_PASSING_CLASSES) or state in _PASSING_STATES
+    return isinstance(failure, _PASSING)
+
 
 class FailurePolicy(Interceptor):
     """Sorts what an activity raises.
 
     - A refusal of ours (`BillwrightError`) is final: the same call gives the same answer. Its
       `code` is the failure's type.
-    - An outage (`outages`: exceptions of the database's, the mail server's and the operating
-      system's making) is retried for as long as the workflow's policy says.
+    - An outage is retried for as long as the workflow's policy says.
     - Anything else is retried a few times and is then final, so that a defect ends as a failure
       with its reason and not as a silent, endless loop.
     """
 
-    def __init__(self, outages: tuple[type[Exception], ...]) -> None:
-        self._outages = outages
-
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
-        return _SortedFailures(next, self._outages)
+        return _SortedFailures(next)
 
 
 class _SortedFailures(ActivityInboundInterceptor):
-    def __init__(
-        self, next: ActivityInboundInterceptor, outages: tuple[type[Exception], ...]
-    ) -> None:
-        super().__init__(next)
-        self._outages = outages
-
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:
         try:
             return await super().execute_activity(input)
+        except FailureError:
+            raise
         except BillwrightError as refusal:
             raise ApplicationError(
                 refusal.message, type=refusal.code, non_retryable=True
             ) from refusal
         except Exception as failure:
-            outage = isinstance(failure, (FailureError, *self._outages))
-            if outage or activity.info().attempt < ATTEMPTS_AT_THE_UNKNOWN:
+            if is_outage(failure) or activity.info().attempt < ATTEMPTS_AT_THE_UNKNOWN:
                 raise
             raise ApplicationError(
                 f"{type(failure).__name__}: {failure}", type="defect", non_retryable=True

@@ -11,7 +11,7 @@ from babel import Locale
 
 from activities.formatting import format_amount, format_day, format_exact
 from activities.invoice_document import DocumentLine, InvoiceDocument
-from domain.invoice import TaxLine
+from domain.invoice import TaxLine, nothing_to_pay
 from domain.money import minor_digits
 from domain.parties import BilledCustomer, PaymentMethod, PostalAddress, Seller
 from domain.tax import EU_MEMBER_STATES, TaxRule
@@ -27,7 +27,7 @@ def printed_invoice(document: InvoiceDocument) -> dict[str, Any]:
 
     seller, customer = document.seller, document.customer
     total = f"{document.currency} {amount(document.total)}"
-    to_pay = document.total > 0
+    to_pay = not nothing_to_pay(document.total)
     due_on = format_day(document.due_on)
     facts = [
         ("Invoice number", document.number),

@@ -14,6 +14,7 @@ from storage.engine import transaction
 from storage.invoices import Invoice, load_invoice, load_lines
 from storage.sellers import seller_version
 from workflows.contracts.customer import (
+    FailureRecorded,
     FailureReport,
     PostedInvoice,
     PostOrder,
@@ -59,12 +60,22 @@ class IssuingActivities:
             posted = posting.issue_invoice(
                 connection, order.number, order.pdf_sha256, actor=order.actor
             )
-        return PostedInvoice(posted.issued_on, posted.due_on, posted.nothing_to_pay)
+        return _posted(posted)
 
     @activity.defn
-    def record_failure(self, report: FailureReport) -> None:
+    def record_failure(self, report: FailureReport) -> FailureRecorded:
         with transaction(self._engine) as connection:
-            cycles.fail_item(connection, report.number, code=report.code, reason=report.reason)
+            posted = posting.posted_invoice(connection, report.number)
+            if posted is not None:
+                return FailureRecorded(_posted(posted))
+            cycles.fail_item(
+                connection,
+                report.number,
+                code=report.code,
+                reason=report.reason,
+                actor=report.actor,
+            )
+        return FailureRecorded()
 
     def document(self, connection: Connection, invoice: Invoice) -> InvoiceDocument:
         assert invoice.number is not None  # it was looked up by its number
@@ -95,3 +106,7 @@ class IssuingActivities:
         if version not in self._sellers:
             self._sellers[version] = seller_version(connection, version)
         return self._sellers[version]
+
+
+def _posted(posted: posting.Posted) -> PostedInvoice:
+    return PostedInvoice(posted.issued_on, posted.due_on, posted.nothing_to_pay)

@@ -32,6 +32,7 @@ from weasyprint.urls import URLFetcherResponse
 from activities.invoice_document import InvoiceDocument
 from activities.invoice_text import printed_invoice
 from domain.errors import BillwrightError
+from domain.invoice import nothing_to_pay
 
 _TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 _LOGO, _QR_CODE = "billwright:logo", "billwright:payment-code"
@@ -71,7 +72,7 @@ def render_invoice_pdf(document: InvoiceDocument) -> bytes:
             qr_code=_QR_CODE,
         ),
     )
-    images = {_QR_CODE: _QrCode(document.payment_url)} if document.total > 0 else {}
+    images = {} if nothing_to_pay(document.total) else {_QR_CODE: _QrCode(document.payment_url)}
     with _errors_logged() as errors:
         try:
             pages = _Pages(markup, fetcher).lay_out(images)

@@ -10,9 +10,10 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 
 from activities.invoice_document import InvoiceDocument
-from activities.pdf import render_invoice_pdf, warm_up
+from activities.pdf import DocumentWillNotRender, render_invoice_pdf, warm_up
 
 _PR_SET_PDEATHSIG = 1
+_PATIENCE_SECONDS = 25
 _PAUSE_SECONDS = 1  # a pause shorter than this is not the end of a cycle
 
 
@@ -24,23 +25,37 @@ class PdfPool:
         self._lock = threading.Lock()
         self._rendering = 0
         self._busy_until = 0.0
-        self._executor = self._make()
+        self._executor = self._make(processes)
 
     def render(self, document: InvoiceDocument) -> bytes:
         """The invoice's PDF; waits for a free process.
 
-        Raises DocumentWillNotRender, or BrokenProcessPool when the process died under it, which
-        a retry with the pool made anew cures.
+        A process that dies, or is busy for too long, takes the documents beside it along; each of
+        them is then rendered alone, so that only the one at fault fails. Raises
+        DocumentWillNotRender.
         """
         executor = self._executor
         self._began(1)
         try:
-            return executor.submit(render_invoice_pdf, document).result()
-        except BrokenProcessPool:
+            return executor.submit(render_invoice_pdf, document).result(_PATIENCE_SECONDS)
+        except (BrokenProcessPool, TimeoutError):
             self._replace(executor)
-            raise
+            return self._render_alone(document)
         finally:
             self._began(-1)
+
+    def _render_alone(self, document: InvoiceDocument) -> bytes:
+        alone = self._make(1)
+        try:
+            return alone.submit(render_invoice_pdf, document).result(_PATIENCE_SECONDS)
+        except BrokenProcessPool as died:
+            raise DocumentWillNotRender(document.number, "its renderer died twice.") from died
+        except TimeoutError as late:
+            raise DocumentWillNotRender(
+                document.number, f"it takes longer than {_PATIENCE_SECONDS} s."
+            ) from late
+        finally:
+            _end(alone)
 
     def is_busy(self) -> bool:
         """Whether a document is being rendered, or was within the last second."""
@@ -57,18 +72,27 @@ class PdfPool:
 
     def _replace(self, broken: ProcessPoolExecutor) -> None:
         with self._lock:
-            if self._executor is broken:
-                self._executor = self._make()
-        broken.shutdown(wait=False)
+            if self._executor is not broken:
+                return
+            self._executor = self._make(self._processes)
+        _end(broken)
 
-    def _make(self) -> ProcessPoolExecutor:
+    def _make(self, processes: int) -> ProcessPoolExecutor:
         # forkserver: forking a process that runs threads and gRPC is not safe
         context = get_context("forkserver")
         context.set_forkserver_preload(["activities.pdf"])
-        executor = ProcessPoolExecutor(self._processes, mp_context=context, initializer=_prepare)
-        for _ in range(self._processes):
+        executor = ProcessPoolExecutor(processes, mp_context=context, initializer=_prepare)
+        for _ in range(processes):
             executor.submit(warm_up)  # starts a process each, before there is work for it
         return executor
+
+
+def _end(executor: ProcessPoolExecutor) -> None:
+    """Ends a pool at once, also one whose process hangs."""
+    processes = list((executor._processes or {}).values())
+    executor.shutdown(wait=False, cancel_futures=True)
+    for process in processes:
+        process.kill()
 
 
 def _prepare() -> None:

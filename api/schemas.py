@@ -51,14 +51,16 @@ class CycleRequest(Schema):
     issued_on: date | None = Field(
         None, description="Business date of the invoices; today in the seller's zone if left out."
     )
-    hold_reminders: bool = Field(False, description="No reminder is sent until released.")
+    hold_reminders: bool = Field(
+        False, description="The invoices start on hold: no reminder is sent until released."
+    )
     pause_before_issue: bool = Field(
         False, description="The plan waits to be read; `resume` issues it."
     )
 
 
 class Totals(Schema):
-    """Sums over the cycle's invoices in one currency, drafts included, void ones not."""
+    """Sums in one currency over what was issued and is about to be; failed and void ones not."""
 
     currency: str
     invoices: int

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from benchmarks.bare_loop import run_bare_loop
 from benchmarks.datasets import write_many
-from benchmarks.house import FEBRUARY, House, MeasuredCycle, open_house
+from benchmarks.house import FEBRUARY, Cost, House, MeasuredCycle, open_house
 from benchmarks.pdf import median_pdf_cpu
 from demo.dataset import write_dataset
 from workflows.connection import connect
@@ -34,16 +34,18 @@ def main() -> None:
         with open_house() as house:
             imported = house.load(Path(folder))
             small = house.run_cycle()
+            behind = house.finish_mail()
             pdf = median_pdf_cpu(house.engine)
             loop = run_bare_loop(_fresh_database(house), Path(folder))
     table.add_row("import of 112,850 usage events", f"{imported:.1f} s", "")
-    _cycle_rows(table, small, loop.seconds, pdf)
+    _cycle_rows(table, small, behind)
+    _comparison_rows(table, small, loop.seconds, pdf)
     if wanted.customers:
         _large_rows(table, small, wanted.customers // 200)
     out.print(table)
 
 
-def _cycle_rows(table: Table, cycle: MeasuredCycle, loop_seconds: float, pdf_ms: float) -> None:
+def _cycle_rows(table: Table, cycle: MeasuredCycle, behind: Cost) -> None:
     cost = cycle.cost
     table.add_row(
         f"cycle of {cycle.customers} customers, {cycle.invoices} invoices",
@@ -53,8 +55,6 @@ def _cycle_rows(table: Table, cycle: MeasuredCycle, loop_seconds: float, pdf_ms:
     table.add_row(
         "  against the process it replaces", f"{BY_HAND_SECONDS / cycle.seconds:.1f} x", ""
     )
-    table.add_row("bare loop on two processes", f"{loop_seconds:.1f} s", "")
-    table.add_row("cycle / bare loop", f"{cycle.seconds / loop_seconds:.2f}", "2.0")
     for part, seconds in vars(cost).items():
         table.add_row(f"  CPU: {part}", f"{seconds:.1f} s", "")
     table.add_row(
@@ -62,7 +62,16 @@ def _cycle_rows(table: Table, cycle: MeasuredCycle, loop_seconds: float, pdf_ms:
         f"{cost.without_pdf / cycle.invoices * 1000:.0f} ms",
         "40 ms, then 25 ms",
     )
+    table.add_row("CPU behind the cycle: its mail, all parts", f"{behind.total:.1f} s", "")
+
+
+def _comparison_rows(
+    table: Table, cycle: MeasuredCycle, loop_seconds: float, pdf_ms: float
+) -> None:
+    """What was measured once the stack was at rest."""
     table.add_row("CPU of one PDF, median", f"{pdf_ms:.0f} ms", "35 ms")
+    table.add_row("bare loop on two processes", f"{loop_seconds:.1f} s", "")
+    table.add_row("cycle / bare loop", f"{cycle.seconds / loop_seconds:.2f}", "2.0")
 
 
 def _large_rows(table: Table, small: MeasuredCycle, times: int) -> None:

@@ -123,6 +123,6 @@ class NoTaxRate(CustomerCannotBeBilled):
 
     def __init__(self, country: str, on: date) -> None:
         super().__init__(
-            f"No tax rate for {country} on {on}, and an EU member state needs one; "
-            "add it to the tax rates."
+            f"No tax rate for {country} on {on}, and the seller's own country and every EU member "
+            "state need one; add it to the tax rates."
         )

@@ -25,6 +25,11 @@ class InvoiceStatus(StrEnum):
     VOID = "void"
     UNCOLLECTIBLE = "uncollectible"
 
+    @property
+    def is_settled(self) -> bool:
+        """Nothing more is asked of the customer."""
+        return self in (InvoiceStatus.PAID, InvoiceStatus.VOID, InvoiceStatus.UNCOLLECTIBLE)
+
 
 class InvoiceKind(StrEnum):
     """`regular`: the period's own; `late`: usage of a month that was billed before it arrived."""
@@ -126,3 +131,22 @@ def parse_invoice_number(number: str) -> tuple[BillingPeriod, int]:
 def due_date(issued_on: date, terms_days: int) -> date:
     """Net terms: the day by which the invoice is to be paid, inclusive."""
     return issued_on + timedelta(days=terms_days)
+
+
+def overdue_from(due_on: date) -> date:
+    """The first day on which an unpaid invoice is overdue."""
+    return due_on + timedelta(days=1)
+
+
+def nothing_to_pay(total: Decimal) -> bool:
+    """An invoice of 0.00 or less is settled when it is issued."""
+    return total <= 0
+
+
+def open_amount(
+    status: InvoiceStatus, total: Decimal, *, paid: Decimal, credited: Decimal
+) -> Decimal:
+    """What is still to be paid; zero for a draft and for a settled invoice."""
+    if status is InvoiceStatus.DRAFT or status.is_settled:
+        return total * 0
+    return total - paid - credited

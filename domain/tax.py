@@ -2,7 +2,7 @@
 
 Source of the rules: Directive 2006/112/EC, articles 44 and 196 (services to businesses of another
 member state: reverse charge); Wayfair-style state lists for the US: taxed only where the seller
-lists a rate.
+lists a rate, by state, as there is no federal sales tax.
 """
 
 from collections.abc import Iterable
@@ -17,6 +17,12 @@ from domain.money import round_money
 EU_MEMBER_STATES = frozenset(
     "AT BE BG HR CY CZ DK EE FI FR DE GR HU IE IT LV LT LU MT NL PL PT RO SK SI ES SE".split()
 )
+UNITED_STATES = "US"
+US_STATES = frozenset(
+    "AL AK AZ AR CA CO CT DE FL GA HI ID IL IN IA KS KY LA ME MD MA MI MN MS MO MT NE NV NH NJ NM "
+    "NY NC ND OH OK OR PA RI SC SD TN TX UT VT VA WA WV WI WY DC AS GU MP PR VI".split()
+)
+"""USPS codes of the 50 states, the District of Columbia and the five inhabited territories."""
 
 
 class TaxRule(StrEnum):
@@ -113,7 +119,8 @@ def determine_tax(
     Order: exempt customers; the seller's own country; reverse charge for businesses of other
     member states; the listed rate; outside scope.
 
-    Raises NoTaxRate for an EU member state without a rate: never a silent zero.
+    Raises NoTaxRate for an EU member state, and for the seller's own country, without a rate:
+    never a silent zero. Of the US a seller may list only the states where it collects tax.
     """
     if subject.exempt:
         return TaxTreatment(TaxRule.EXEMPT, Decimal(0), "Tax exempt")
@@ -123,7 +130,7 @@ def determine_tax(
         return TaxTreatment(TaxRule.REVERSE_CHARGE, Decimal(0), "VAT reverse charge")
     rate = table.rate(subject.country, subject.region, on)
     if rate is None:
-        if member_state:
+        if member_state or (domestic and subject.country != UNITED_STATES):
             raise NoTaxRate(subject.country, on)
         return TaxTreatment(TaxRule.OUTSIDE_SCOPE, Decimal(0), "Outside the scope of tax")
     if domestic:

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from settings import Settings
 from stack.embedded import EmbeddedStack, Part
+from stack.errors import StackError
 from stack.state import StackAddresses, running_stack
 from storage.engine import make_engine
 from storage.schema import migrate
@@ -25,8 +26,10 @@ def session(settings: Settings, *, parts: Sequence[Part] = ()) -> Iterator[Setti
 
     Those given, where they name PostgreSQL and Temporal; else those of the embedded stack that
     holds `settings.home`; else those of one started here with `parts` and stopped at the end.
-    Raises StackError, with the remedy, if none can be had.
+    Raises StackError, with the remedy, if none can be had or if only one of the two is named: the
+    embedded stack in place of half a configured one would bill into the wrong database.
     """
+    _require_both_or_none(settings)
     if settings.database_url and settings.temporal_address:
         yield settings
         return
@@ -59,6 +62,20 @@ def embedded(settings: Settings, *, parts: Sequence[Part]) -> Iterator[EmbeddedS
         finally:
             over.set()
             watch.join()
+
+
+def _require_both_or_none(settings: Settings) -> None:
+    given = {
+        "DATABASE_URL": settings.database_url,
+        "TEMPORAL_ADDRESS": settings.temporal_address,
+    }
+    named = [name for name, value in given.items() if value]
+    missing = [name for name, value in given.items() if not value]
+    if named and missing:
+        raise StackError(
+            f"{named[0]} is set and {missing[0]} is not: set {missing[0]} too, or unset "
+            f"{named[0]} to work on the embedded stack."
+        )
 
 
 def _end(signum: int, frame: object) -> None:

@@ -5,19 +5,19 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select, update
+from sqlalchemy import Connection, Row, and_, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from domain.errors import NotFound
 from domain.periods import BillingPeriod
 from storage import audit
 from storage.planning import Cycle
-from storage.tables import billing_cycle_items, billing_cycles, invoices
+from storage.tables import billing_cycle_items, billing_cycles, emails, invoices
 
 
 @dataclass(frozen=True)
 class CycleTotals:
-    """Sums over the cycle's invoices in one currency, drafts included, void ones not."""
+    """Sums in one currency over what was issued and is about to be; failed and void ones not."""
 
     currency: str
     invoices: int
@@ -96,9 +96,9 @@ def open_cycle(
     return load_cycle(connection, period)
 
 
-def load_cycle(connection: Connection, period: BillingPeriod) -> Cycle:
-    """Raises NotFound if the period has no cycle."""
-    row = _cycle_row(connection, period)
+def load_cycle(connection: Connection, period: BillingPeriod, *, for_update: bool = False) -> Cycle:
+    """Raises NotFound if there is none. `for_update`: others wait for this transaction."""
+    row = _cycle_row(connection, period, for_update=for_update)
     return Cycle(row.id, period, row.issued_on, row.terms_days)
 
 
@@ -140,8 +140,9 @@ def list_cycles(connection: Connection) -> list[CycleSummary]:
 
 
 def cycle_totals(connection: Connection, period: BillingPeriod) -> list[CycleTotals]:
-    """Sums by currency over the cycle's invoices, drafts included, void ones not."""
+    """Sums by currency over what the cycle issued and is about to issue."""
     row = _cycle_row(connection, period)
+    item = billing_cycle_items
     sums = connection.execute(
         select(
             invoices.c.currency,
@@ -153,7 +154,12 @@ def cycle_totals(connection: Connection, period: BillingPeriod) -> list[CycleTot
             func.sum(invoices.c.tax),
             func.sum(invoices.c.total),
         )
-        .where(invoices.c.cycle_id == row.id, invoices.c.status != "void")
+        .join(item, item.c.invoice_id == invoices.c.id)
+        .where(
+            item.c.cycle_id == row.id,
+            item.c.outcome.in_(("drafted", "issued")),
+            invoices.c.status != "void",
+        )
         .group_by(invoices.c.currency)
         .order_by(invoices.c.currency)
     )
@@ -173,16 +179,29 @@ def cycle_failures(connection: Connection, period: BillingPeriod) -> list[CycleF
 
 
 def drafts_to_issue(
-    connection: Connection, period: BillingPeriod, *, after_account: str, limit: int
+    connection: Connection,
+    period: BillingPeriod,
+    *,
+    after_account: str,
+    limit: int,
+    unowned_too: bool = False,
 ) -> list[tuple[str, str]]:
-    """(account number, invoice number) of the next `limit` drafts behind `after_account`."""
+    """(account number, invoice number) of the next `limit` drafts behind `after_account`.
+
+    `unowned_too`: also invoices that were issued and of which no e-mail was ever prepared. That is
+    the first thing an invoice's own workflow does, so they may have none.
+    """
     item = billing_cycle_items
+    waiting = item.c.outcome == "drafted"
+    if unowned_too:
+        mailed = exists().where(emails.c.invoice_id == item.c.invoice_id)
+        waiting = or_(waiting, and_(item.c.outcome == "issued", ~mailed))
     rows = connection.execute(
         select(item.c.account_number, invoices.c.number)
         .join(invoices, invoices.c.id == item.c.invoice_id)
         .where(
             item.c.cycle_id == load_cycle(connection, period).id,
-            item.c.outcome == "drafted",
+            waiting,
             item.c.account_number > after_account,
         )
         .order_by(item.c.account_number)
@@ -191,9 +210,9 @@ def drafts_to_issue(
     return [(row.account_number, row.number) for row in rows]
 
 
-def fail_item(connection: Connection, number: str, *, code: str, reason: str) -> None:
+def fail_item(connection: Connection, number: str, *, code: str, reason: str, actor: str) -> None:
     """Marks the customer of draft `number` as failed. An invoice that was issued stays issued."""
-    connection.execute(
+    failed = connection.execute(
         update(billing_cycle_items)
         .where(
             billing_cycle_items.c.invoice_id == invoices.c.id,
@@ -201,7 +220,15 @@ def fail_item(connection: Connection, number: str, *, code: str, reason: str) ->
             invoices.c.status == "draft",
         )
         .values(outcome="failed", reason_code=code, reason=reason)
-    )
+        .returning(invoices.c.issued_on)
+    ).one_or_none()
+    if failed is not None:
+        audit.record(
+            connection,
+            audit.AuditEntry(
+                failed.issued_on, actor, "invoice", number, "failed", "draft", "draft", reason
+            ),
+        )
 
 
 def _cycle_row(

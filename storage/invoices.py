@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, and_, or_, select, tuple_
 
 from domain.errors import NotFound
-from domain.invoice import TaxLine
+from domain.invoice import InvoiceStatus, TaxLine, open_amount
 from domain.parties import BilledCustomer
 from domain.periods import BillingPeriod
 from domain.rating import LineKind
@@ -65,10 +65,13 @@ class Invoice:
 
     @property
     def open_amount(self) -> Decimal:
-        """What is still to be paid; 0 for a draft, a settled or a void invoice."""
-        if self.status in ("issued", "overdue"):
-            return self.total - self.amount_paid - self.amount_credited
-        return self.total * 0
+        """What is still to be paid; zero for a draft and for a settled invoice."""
+        return open_amount(
+            InvoiceStatus(self.status),
+            self.total,
+            paid=self.amount_paid,
+            credited=self.amount_credited,
+        )
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from domain.invoice import (
 from domain.money import Money
 from domain.periods import BillingPeriod
 from domain.rating import LineKind
+from storage import audit
 from storage.customers import billed_customer, subscriptions_of, usage_of
 from storage.sellers import current_seller
 from storage.snapshots import customer_to_json, tax_lines_to_json
@@ -32,6 +33,9 @@ from storage.tables import (
     invoice_line_items,
     invoices,
 )
+
+PLANNER = "billing-cycle"
+"""The audit log's actor for what planning decides by itself."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +81,9 @@ def plan_page(
 ) -> PageOfPlan:
     """Rates the next `limit` customers behind `after_account` who have no outcome yet.
 
-    With `failed_again` those whose outcome is `failed` are rated anew; a draft that they hold is
-    replaced and keeps its number. Pages follow the account number, compared as text.
+    With `failed_again` those who failed or were skipped are rated anew; a draft that they hold is
+    replaced and keeps its number. Pages follow the account number, compared as text. The caller
+    holds the cycle's row, so that an attempt that was given up cannot write behind a later one.
     """
     page = _customers_to_plan(connection, cycle, after_account, limit, failed_again)
     if not page:
@@ -159,21 +164,29 @@ def _customers_to_plan(
 ) -> Sequence[Row[Any]]:
     item = billing_cycle_items
     unplanned = item.c.outcome.is_(None)
-    wanted = or_(unplanned, item.c.outcome == "failed") if failed_again else unplanned
+    again = item.c.outcome.in_(("failed", "skipped"))
+    wanted = or_(unplanned, again) if failed_again else unplanned
+    held, other = invoices.alias("held"), invoices.alias("other")
     elsewhere = (
-        select(invoices.c.number)
+        select(other.c.number)
         .where(
-            invoices.c.customer_id == customers.c.id,
-            invoices.c.period_start == cycle.period.start,
-            invoices.c.kind == InvoiceKind.REGULAR.value,
-            invoices.c.status != "void",
-            invoices.c.cycle_id.is_distinct_from(cycle.id),
+            other.c.customer_id == customers.c.id,
+            other.c.period_start == cycle.period.start,
+            other.c.kind == InvoiceKind.REGULAR.value,
+            other.c.status != "void",
+            other.c.cycle_id.is_distinct_from(cycle.id),
         )
         .scalar_subquery()
     )
     return connection.execute(
-        select(customers, item.c.invoice_id, elsewhere.label("invoiced_as"))
+        select(
+            customers,
+            held.c.id.label("held_id"),
+            held.c.number.label("held_number"),
+            elsewhere.label("invoiced_as"),
+        )
         .outerjoin(item, and_(item.c.customer_id == customers.c.id, item.c.cycle_id == cycle.id))
+        .outerjoin(held, and_(held.c.id == item.c.invoice_id, held.c.status == "draft"))
         .where(customers.c.account_number > after_account, wanted)
         .order_by(customers.c.account_number)
         .limit(limit)
@@ -198,6 +211,9 @@ def _rate(
         )
     except CustomerCannotBeBilled as refusal:
         return _Verdict(row, None, "failed", refusal.code, refusal.message)
+    except Exception as defect:  # of ours, met by one customer: the others are billed
+        reason = f"{type(defect).__name__}: {defect}; this is a defect, report it."
+        return _Verdict(row, None, "failed", "defect", reason)
     if draft is None:
         return _Verdict(row, None, "skipped", "nothing_to_bill", NOTHING_TO_BILL)
     return _Verdict(row, draft, "drafted")
@@ -207,9 +223,9 @@ def _write(connection: Connection, cycle: Cycle, verdicts: list[_Verdict]) -> No
     seller_version, _ = current_seller(connection)
     invoice_ids = _write_new_drafts(connection, cycle, seller_version, verdicts)
     for verdict in verdicts:
-        if verdict.customer.invoice_id is not None:
+        if verdict.customer.held_id is not None:
             _replace_draft(connection, cycle, seller_version, verdict)
-            invoice_ids[verdict.customer.id] = verdict.customer.invoice_id
+            invoice_ids[verdict.customer.id] = verdict.customer.held_id
     lines = [
         _line_values(invoice_ids[verdict.customer.id], position, line)
         for verdict in verdicts
@@ -226,6 +242,7 @@ def _write(connection: Connection, cycle: Cycle, verdicts: list[_Verdict]) -> No
                 name: item.excluded[name]
                 for name in ("outcome", "reason_code", "reason", "invoice_id")
             },
+            where=billing_cycle_items.c.outcome != "issued",
         ),
         [
             {
@@ -256,7 +273,7 @@ def _write_new_drafts(
             **_draft_values(cycle, seller_version, verdict.customer, verdict.draft),
         }
         for verdict in verdicts
-        if verdict.draft is not None and verdict.customer.invoice_id is None
+        if verdict.draft is not None and verdict.customer.held_id is None
     ]
     if not new:
         return {}
@@ -274,7 +291,7 @@ def _replace_draft(
     Where nothing can be billed any more, a draft that failed stays as it was beside its reason,
     and one that is skipped becomes void: its number was given and is not given again.
     """
-    invoice_id = verdict.customer.invoice_id
+    invoice_id = verdict.customer.held_id
     this = invoices.c.id == invoice_id
     if verdict.draft is not None:
         connection.execute(
@@ -285,6 +302,19 @@ def _replace_draft(
     elif verdict.outcome == "skipped":
         connection.execute(
             update(invoices).where(this).values(status="void", collection_state="void")
+        )
+        audit.record(
+            connection,
+            audit.AuditEntry(
+                cycle.issued_on,
+                PLANNER,
+                "invoice",
+                verdict.customer.held_number,
+                "void",
+                "draft",
+                "void",
+                verdict.reason,
+            ),
         )
 
 

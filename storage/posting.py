@@ -8,10 +8,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, select, update
 
 from domain.errors import Conflict, NotFound
+from domain.invoice import InvoiceStatus, nothing_to_pay, open_amount, overdue_from
 from storage import audit
 from storage.tables import billing_cycle_items, invoices, payments
-
-SETTLED = frozenset({"paid", "void", "uncollectible"})
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,7 @@ class Standing:
 
     @property
     def settled(self) -> bool:
-        return self.status in SETTLED
+        return InvoiceStatus(self.status).is_settled
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ def issue_invoice(connection: Connection, number: str, pdf_sha256: str, *, actor
     row = _locked(connection, number)
     if row.status == "void":
         raise Conflict(f"{number} is void and cannot be issued.")
-    paid = row.total <= 0
+    paid = nothing_to_pay(row.total)
     posted = Posted(row.issued_on, row.due_on, paid)
     if row.status != "draft":
         return posted
@@ -81,22 +80,28 @@ def settle_if_paid(
     Payments beyond the balance are refused by the table; who books them allocates them.
     """
     row = _locked(connection, number)
-    if row.status in SETTLED or row.status == "draft":
+    if row.status == "draft" or InvoiceStatus(row.status).is_settled:
         return _standing(row)
     paid = connection.execute(
         select(func.coalesce(func.sum(payments.c.amount), 0)).where(
             payments.c.invoice_id == row.id, payments.c.status == "succeeded"
         )
     ).scalar_one()
-    open_amount = row.total - row.amount_credited - paid
+    still_open = row.total - row.amount_credited - paid
     values: dict[str, Any] = {"amount_paid": paid}
-    if open_amount <= 0:
+    if still_open <= 0:
         values |= {"status": "paid", "collection_state": "paid", "settled_on": business_date}
-        audit.record(
-            connection, _entry(row, business_date, actor, "paid", row.collection_state, "paid")
-        )
+        audit.record(connection, _entry(row, business_date, actor, "paid", row.status, "paid"))
     connection.execute(update(invoices).where(invoices.c.id == row.id).values(values))
-    return Standing(values.get("status", row.status), open_amount)
+    return Standing(values.get("status", row.status), still_open)
+
+
+def posted_invoice(connection: Connection, number: str) -> Posted | None:
+    """What was posted as `number`; None for a draft and a void one. Raises NotFound."""
+    row = _locked(connection, number)
+    if row.status in ("draft", "void"):
+        return None
+    return Posted(row.issued_on, row.due_on, nothing_to_pay(row.total))
 
 
 def mark_overdue(
@@ -106,7 +111,7 @@ def mark_overdue(
     row = _locked(connection, number)
     if row.status != "issued":
         return _standing(row)
-    if business_date <= row.due_on:
+    if business_date < overdue_from(row.due_on):
         raise Conflict(f"{number} is due on {row.due_on} and not overdue on {business_date}.")
     connection.execute(update(invoices).where(invoices.c.id == row.id).values(status="overdue"))
     audit.record(
@@ -126,7 +131,10 @@ def _locked(connection: Connection, number: str) -> Row[Any]:
 
 
 def _standing(row: Row[Any]) -> Standing:
-    return Standing(row.status, row.total - row.amount_paid - row.amount_credited)
+    amount = open_amount(
+        InvoiceStatus(row.status), row.total, paid=row.amount_paid, credited=row.amount_credited
+    )
+    return Standing(row.status, amount)
 
 
 def _entry(

@@ -1,11 +1,17 @@
 """A month billed: every customer planned, then at most ten at once issued, then closed."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
 
 from temporalio import workflow
 from temporalio.common import SearchAttributePair, TypedSearchAttributes
-from temporalio.exceptions import ChildWorkflowError, WorkflowAlreadyStartedError
+from temporalio.exceptions import (
+    ActivityError,
+    ApplicationError,
+    ChildWorkflowError,
+    WorkflowAlreadyStartedError,
+)
 from temporalio.workflow import ChildWorkflowCancellationType, ParentClosePolicy
 
 from workflows import ids, policies
@@ -24,8 +30,6 @@ from workflows.contracts.cycle import (
     PlanPageOrder,
 )
 from workflows.customer_billing import CustomerBilling
-
-_ALREADY_RUNNING_PAUSE_SECONDS = 2
 
 
 @workflow.defn
@@ -51,6 +55,8 @@ class BillingCycle:
 
     @workflow.run
     async def run(self, order: CycleOrder) -> ClosedCycle:
+        if order.position is None and self._retry_requested:  # started by the signal
+            self._retry_requested, self._failed_again = False, True
         while True:
             if self._phase == "plan":
                 await self._plan(order)
@@ -129,7 +135,12 @@ class BillingCycle:
         while True:
             page = await workflow.execute_local_activity(
                 contract.list_drafts,
-                DraftsOrder(order.period, self._after_account, order.customers_per_page),
+                DraftsOrder(
+                    order.period,
+                    self._after_account,
+                    order.customers_per_page,
+                    unowned_too=self._failed_again,
+                ),
                 summary=f"List the drafts behind {self._after_account or 'the start'}",
                 **policies.RECORD,
             )
@@ -154,15 +165,7 @@ class BillingCycle:
         try:
             outcome = await self._bill_customer(order, draft)
         except ChildWorkflowError as error:
-            outcome = CustomerOutcome(
-                draft.account_number, draft.number, issued=False, reason=str(error.cause)
-            )
-            await workflow.execute_local_activity(
-                customer_contract.record_failure,
-                FailureReport(draft.number, "workflow_failed", outcome.reason),
-                summary=f"Record that {draft.account_number} failed",
-                **policies.RECORD,
-            )
+            outcome = await self._give_up(order, draft, str(error.cause or error))
         finally:
             self._in_flight.pop(draft.account_number, None)
         if outcome.issued:
@@ -170,7 +173,23 @@ class BillingCycle:
         else:
             self._count(failed_to_issue=1)
 
+    async def _give_up(
+        self, order: CycleOrder, draft: DraftToIssue, reason: str
+    ) -> CustomerOutcome:
+        """The customer's own workflow broke down. What cannot even be recorded stays a draft,
+        which the closed cycle counts and a retry takes up.
+        """
+        with suppress(ActivityError, ApplicationError):
+            await workflow.execute_local_activity(
+                customer_contract.record_failure,
+                FailureReport(draft.number, "workflow_failed", reason, order.requested_by),
+                summary=f"Record that {draft.account_number} failed",
+                **policies.RECORD,
+            )
+        return CustomerOutcome(draft.account_number, draft.number, issued=False, reason=reason)
+
     async def _bill_customer(self, order: CycleOrder, draft: DraftToIssue) -> CustomerOutcome:
+        pause = 1
         while True:
             try:
                 return await workflow.execute_child_workflow(
@@ -197,9 +216,8 @@ class BillingCycle:
                 )
             except WorkflowAlreadyStartedError:
                 # left in flight by a cycle that was terminated; it finishes by itself
-                await workflow.sleep(
-                    _ALREADY_RUNNING_PAUSE_SECONDS, summary="Billed by an earlier cycle; wait"
-                )
+                pause = min(2 * pause, policies.LONGEST_WAIT_FOR_EARLIER_CHILD)
+                await workflow.sleep(pause, summary="Billed by an earlier cycle; wait")
 
     def _begin_retry(self) -> None:
         self._retry_requested = False

@@ -37,7 +37,11 @@ class CustomerBilling:
         try:
             posted = await self._issue(order)
         except (ActivityError, ApplicationError) as error:  # a local activity's comes unwrapped
-            return await self._fail(order, error)
+            reason, recorded = await self._record_failure(order, error)
+            if recorded is None:
+                workflow.set_current_details(f"Failed: {reason}")
+                return CustomerOutcome(order.account_number, order.number, False, reason)
+            posted = recorded
         await self._hand_over(order, posted)
         return CustomerOutcome(order.account_number, order.number, issued=True)
 
@@ -81,22 +85,26 @@ class CustomerBilling:
                         SearchAttributePair(ids.BILLING_PERIOD, order.period),
                         SearchAttributePair(ids.CUSTOMER_ACCOUNT, order.account_number),
                         SearchAttributePair(ids.INVOICE_NUMBER, order.number),
-                        SearchAttributePair(ids.COLLECTION_STATE, "issued"),
+                        SearchAttributePair(
+                            ids.COLLECTION_STATE, "paid" if posted.nothing_to_pay else "issued"
+                        ),
                     ]
                 ),
             )
         except WorkflowAlreadyStartedError:
             workflow.logger.info("%s has its workflow already", order.number)
 
-    async def _fail(self, order: CustomerOrder, error: FailureError) -> CustomerOutcome:
+    async def _record_failure(
+        self, order: CustomerOrder, error: FailureError
+    ) -> tuple[str, PostedInvoice | None]:
+        """The reason, and what was posted if the failure came behind the posting."""
         cause = error.cause if isinstance(error, ActivityError) else error
         reason = cause.message if isinstance(cause, FailureError) else str(error)
         code = (cause.type if isinstance(cause, ApplicationError) else None) or "failed"
-        await workflow.execute_local_activity(
+        recorded = await workflow.execute_local_activity(
             contract.record_failure,
-            FailureReport(order.number, code, reason),
+            FailureReport(order.number, code, reason, order.actor),
             summary=f"Record that {order.account_number} failed",
             **policies.RECORD,
         )
-        workflow.set_current_details(f"Failed: {reason}")
-        return CustomerOutcome(order.account_number, order.number, issued=False, reason=reason)
+        return reason, recorded.posted

@@ -1,11 +1,14 @@
 """An invoice from issue to settlement: delivered, then waited for under durable timers."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import date, datetime, timedelta
+from typing import TypeVar
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError
+from temporalio.exceptions import ActivityError, ApplicationError
 
+from domain.invoice import overdue_from
 from workflows import ids, policies
 from workflows.contracts import lifecycle as contract
 from workflows.contracts.lifecycle import (
@@ -13,12 +16,16 @@ from workflows.contracts.lifecycle import (
     InvoiceStanding,
     Occasion,
     PaymentReceived,
+    UndeliveredReport,
 )
+
+Argument = TypeVar("Argument")
+Result = TypeVar("Result")
 
 
 @workflow.defn
 class InvoiceLifecycle:
-    """Owns one issued invoice until it is settled. Signal: `payment_received`.
+    """Owns one issued invoice until it is settled. Signals: `payment_received`, `hold`, `release`.
 
     The invoice itself lives in PostgreSQL; this workflow knows what is to happen next and when.
     """
@@ -28,8 +35,9 @@ class InvoiceLifecycle:
         self._order = order
         self._status = "paid" if order.nothing_to_pay else "issued"
         self._settled = order.nothing_to_pay
+        self._held = order.reminders_held
         self._payments_to_count = 0
-        self._overdue_from: date | None = order.due_on + timedelta(days=1)
+        self._overdue_from: date | None = overdue_from(order.due_on)
 
     @workflow.run
     async def run(self, order: InvoiceOrder) -> str:
@@ -40,14 +48,30 @@ class InvoiceLifecycle:
                 await self._count_payments()
             else:
                 await self._mark_overdue()
-        await delivery
-        await workflow.wait_condition(workflow.all_handlers_finished)
+        while not delivery.done() or self._payments_to_count:
+            await workflow.wait_condition(lambda: delivery.done() or self._payments_to_count > 0)
+            if self._payments_to_count:
+                await self._count_payments()
         return self._status
 
     @workflow.signal
     def payment_received(self, payment: PaymentReceived) -> None:
         """A payment was stored and is to be counted. Cancels the step that was waited for."""
         self._payments_to_count += 1
+
+    @workflow.signal
+    def hold(self) -> None:
+        """No reminder is sent until released; due date and payments count all the same."""
+        self._held = True
+
+    @workflow.signal
+    def release(self) -> None:
+        """Reminders may be sent again."""
+        self._held = False
+
+    @workflow.query
+    def on_hold(self) -> bool:
+        return self._held
 
     async def _deliver(self) -> None:
         """Beside the rest: a mail server that is away for days holds up no payment and no step."""
@@ -60,7 +84,13 @@ class InvoiceLifecycle:
                 **policies.SEND_MAIL,
             )
         except ActivityError as error:
-            workflow.set_current_details(f"Not delivered by e-mail: {error.cause}")
+            await self._record(
+                contract.record_undelivered,
+                UndeliveredReport(
+                    self._order.number, self._occasion().business_date, str(error.cause)
+                ),
+                "could not be e-mailed",
+            )
 
     async def _payment_before(self, day: date | None) -> bool:
         """Waits for a payment until the step of `day` fires; None waits for good."""
@@ -78,24 +108,27 @@ class InvoiceLifecycle:
     async def _count_payments(self) -> None:
         self._payments_to_count = 0
         self._became(
-            await workflow.execute_local_activity(
-                contract.settle_invoice,
-                self._occasion(),
-                summary=f"Count the payments of {self._order.number}",
-                **policies.RECORD,
-            )
+            await self._record(contract.settle_invoice, self._occasion(), "has a payment to count")
         )
 
     async def _mark_overdue(self) -> None:
         self._overdue_from = None
-        self._became(
-            await workflow.execute_local_activity(
-                contract.mark_overdue,
-                self._occasion(),
-                summary=f"{self._order.number} is overdue",
-                **policies.RECORD,
-            )
-        )
+        self._became(await self._record(contract.mark_overdue, self._occasion(), "is overdue"))
+
+    async def _record(
+        self, effect: Callable[[Argument], Result], argument: Argument, what: str
+    ) -> Result:
+        """Records what happened, however long it takes: an invoice never loses its workflow to a
+        defect. The details tell an engineer, and the record is tried again each hour.
+        """
+        while True:
+            try:
+                return await workflow.execute_local_activity(
+                    effect, argument, summary=f"{self._order.number} {what}", **policies.RECORD
+                )
+            except (ActivityError, ApplicationError) as error:
+                workflow.set_current_details(f"**Needs an engineer**: it {what}, and {error}")
+                await workflow.sleep(policies.AFTER_A_DEFECT, summary="Try again after a defect")
 
     def _became(self, standing: InvoiceStanding) -> None:
         """Shows the new standing in the Web UI; the search attribute only when it ends."""

@@ -41,8 +41,9 @@ RENDER = LocalCall(
 )
 """A document, with the time that it may wait for a free rendering process."""
 
-RATE_PAGE = RemoteCall(start_to_close_timeout=timedelta(minutes=2), retry_policy=_PATIENT)
-"""A page of customers, rated in one transaction."""
+RATE_PAGE = RemoteCall(start_to_close_timeout=timedelta(seconds=30), retry_policy=_PATIENT)
+"""A page of customers, rated in one transaction, in well under a second; a killed worker holds it
+up for this long."""
 
 SEND_MAIL = RemoteCall(
     start_to_close_timeout=timedelta(seconds=60),
@@ -53,3 +54,9 @@ SEND_MAIL = RemoteCall(
     ),
 )
 """A mail server may be away for hours; the invoice waits for it."""
+
+AFTER_A_DEFECT = timedelta(hours=1)
+"""How long an invoice waits before it tries again what failed for a reason that we do not know."""
+
+LONGEST_WAIT_FOR_EARLIER_CHILD = 300
+"""Seconds between two looks at a customer whom an earlier, terminated cycle still bills."""

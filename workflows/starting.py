@@ -15,14 +15,17 @@ from workflows.contracts.cycle import CycleOrder
 
 
 async def start_cycle(client: Client, order: CycleOrder, *, task_queue: str) -> None:
-    """Starts the period's cycle; where it runs or has run, that one stands and nothing happens."""
+    """Starts the period's cycle; where it runs or has run, that one stands and nothing happens.
+
+    One that broke down, or was terminated, is started again and goes on from PostgreSQL.
+    """
     try:
         await client.start_workflow(
             BillingCycle.run,
             order,
             id=ids.billing_cycle_id(order.period),
             task_queue=task_queue,
-            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             static_summary=f"Bill {order.period}",
             search_attributes=_attributes(order),

@@ -160,6 +160,11 @@ def _customer(file: str, record: Record, problems: Problems) -> dict[str, Any] |
     row["tax_id_valid"] = fields.vat_id_valid(row["tax_id"], row["country"])
     for name in ("stripe_customer_id", "stripe_payment_method_id"):
         row[name] = row[name] or None
+    try:
+        fields.require_state(row["region"], row["country"])
+    except ValueError as reason:
+        problems.add(file, record.line, "region", str(reason))
+        return None
     if row["country"] in EU_MEMBER_STATES and row["tax_id"] and not row["tax_id_valid"]:
         problems.add(
             file,

@@ -1,10 +1,12 @@
 """A directory of files, imported whole or not at all."""
 
 from collections.abc import Callable, Container
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Engine, select, text
 
@@ -27,9 +29,14 @@ KNOWN_FILES = (SELLER, PLANS, TAX_RATES, CUSTOMERS, SUBSCRIPTIONS, *USAGE, INVOI
 
 @dataclass(frozen=True)
 class ImportReport:
-    """How many rows of each file were new; what was known already is not counted."""
+    """How many rows of each file were new; what was known already is not counted.
+
+    `late`: how many of the new usage events came after their period ("2026-02") had been planned,
+    by period; its invoices do not have them.
+    """
 
     added: dict[str, int]
+    late: dict[str, int] = field(default_factory=dict)
 
 
 def import_directory(
@@ -37,12 +44,14 @@ def import_directory(
     directory: Path,
     *,
     now: datetime,
+    time_zone: str = "UTC",
     progress: Callable[[int], None] = lambda rows: None,
 ) -> ImportReport:
     """Imports the files of `directory` that are there, in one transaction.
 
-    `now` is the instant of the import; `progress` hears how many usage rows were read since it
-    was last called. The same directory again adds nothing.
+    `now` is the instant of the import; `time_zone` the seller's, in which days and periods begin;
+    `progress` hears how many usage rows were read since it was last called. The same directory
+    again adds nothing.
 
     Raises ImportRefused with every bad row, and InvalidValue if there is nothing to import;
     nothing is written then.
@@ -54,18 +63,21 @@ def import_directory(
         raise InvalidValue(f"{directory} holds both {' and '.join(USAGE)}; keep one of them.")
     with transaction(engine) as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _IMPORT_LOCK})
-        run = _Run(connection, directory)
+        run = _Run(connection, directory, today=now.astimezone(ZoneInfo(time_zone)).date())
         run.read_master_data()
         if usage:
             run.read_usage(usage[0], now, progress)
         if run.problems.count:
             raise ImportRefused(run.problems)
+        late: dict[str, int] = {}
         if usage:
             months = usage_file.months_of_incoming_usage(connection)
             if months:
                 make_partitions(engine, *months)
-            run.added[usage[0].name] = usage_file.write_usage(connection)
-    return ImportReport(run.added)
+            added = usage_file.write_usage(connection, time_zone=time_zone)
+            run.added[usage[0].name] = sum(added.values())
+            late = usage_file.late_usage(connection, added)
+    return ImportReport(run.added, late)
 
 
 class _Anything:
@@ -82,9 +94,10 @@ class _Run:
     the first bad row ends the writing, and the transaction is rolled back when all are read.
     """
 
-    def __init__(self, connection: Connection, directory: Path) -> None:
+    def __init__(self, connection: Connection, directory: Path, *, today: date) -> None:
         self._connection = connection
         self._directory = directory
+        self._today = today
         self._accounts: Container[str] = ()
         self._plan_codes: Container[str] = ()
         self._metrics: Container[str] = ()
@@ -114,7 +127,7 @@ class _Run:
             rows = history_file.read_history(
                 self._connection, path, self.problems, accounts=self._accounts
             )
-            self._write(INVOICES, rows, history_file.write_history)
+            self._write(INVOICES, rows, partial(history_file.write_history, today=self._today))
 
     def read_usage(self, path: Path, now: datetime, progress: Callable[[int], None]) -> None:
         usage_file.read_usage(

@@ -11,7 +11,7 @@ from stdnum.exceptions import ValidationError
 
 from domain.errors import InvalidValue
 from domain.money import minor_digits
-from domain.tax import EU_MEMBER_STATES
+from domain.tax import EU_MEMBER_STATES, UNITED_STATES, US_STATES
 
 Parser = Callable[[str], Any]
 
@@ -109,6 +109,16 @@ def country(value: str) -> str:
             f"{value!r} is not an ISO 3166 country code such as DE (Greece is GR, Britain GB)"
         )
     return value.strip()
+
+
+def require_state(region: str, country_code: str) -> None:
+    """Raises ValueError for a US place without its state: it would be outside scope, untaxed."""
+    if country_code == UNITED_STATES and region not in US_STATES:
+        raise ValueError(
+            f"{region!r} is no US state; write its two capitals, such as NY, DC or PR"
+            if region
+            else "is empty; a place in the US needs its state, such as NY, DC or PR"
+        )
 
 
 def yes_or_no(value: str) -> bool:

@@ -1,6 +1,7 @@
 """invoices.csv: invoices brought along from an older system."""
 
 from collections.abc import Container
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -46,21 +47,19 @@ COLUMNS = {
     **dict.fromkeys(_AMOUNTS, fields.amount),
     "status": fields.one_of(_STATUSES),
 }
+_FROZEN = tuple(name for name in COLUMNS if name not in ("number", "amount_paid", "status"))
+"""What an invoice keeps for good: payments and reminders change the rest in Billwright."""
 
 
 def read_history(
     connection: Connection, path: Path, problems: Problems, *, accounts: Container[str]
 ) -> list[dict[str, Any]]:
-    """The invoices that are new; one that is known must be the same.
+    """The invoices that are new; one that is known must be the same in what does not change.
 
     A customer has one invoice a period, void ones aside.
     """
-    known = {
-        row.number: (row.total, row.issued_on)
-        for row in connection.execute(
-            select(invoices.c.number, invoices.c.total, invoices.c.issued_on)
-        )
-    }
+    known = _known_invoices(connection)
+    seen: dict[str, Record] = {}
     taken = _billed_periods(connection)
     new: list[dict[str, Any]] = []
     for record in read_records(path, COLUMNS, problems):
@@ -69,19 +68,26 @@ def read_history(
             problems.add(
                 path.name, record.line, "account_number", f"{row['account_number']} is no customer"
             )
-        elif row["number"] not in known:
-            known[row["number"]] = (row["total"], row["issued_on"])
+        elif row["number"] in seen:
+            first = seen[row["number"]]
+            where = f"stands in line {first.line}"
+            _same(path.name, record, problems, first.values, tuple(COLUMNS), where)
+        elif row["number"] in known:
+            seen[row["number"]] = record
+            _same(path.name, record, problems, known[row["number"]], _FROZEN, "is known")
+        else:
+            seen[row["number"]] = record
             if _sound(path.name, record, problems) and _alone(path.name, record, problems, taken):
                 new.append(row)
-        elif known[row["number"]] != (row["total"], row["issued_on"]):
-            problems.add(
-                path.name, record.line, "number", f"{row['number']} is known with other figures"
-            )
     return new
 
 
-def write_history(connection: Connection, rows: list[dict[str, Any]]) -> None:
-    """Adds the invoices, what was paid on them as one payment each, and their audit entries."""
+def write_history(connection: Connection, rows: list[dict[str, Any]], *, today: date) -> None:
+    """Adds the invoices, what was paid on them as one payment each, and their audit entries.
+
+    The files do not say when an invoice was paid: it counts as paid on its due date, and on
+    `today`, the day of the import, where that comes first.
+    """
     if not rows:
         return
     seller_version, _ = current_seller(connection)
@@ -90,7 +96,7 @@ def write_history(connection: Connection, rows: list[dict[str, Any]]) -> None:
         customer = by_account[row["account_number"]]
         invoice_id = connection.execute(
             insert(invoices)
-            .values(_invoice_values(row, customer, seller_version))
+            .values(_invoice_values(row, customer, seller_version, today))
             .returning(invoices.c.id)
         ).scalar_one()
         if row["amount_paid"] > 0:
@@ -102,7 +108,7 @@ def write_history(connection: Connection, rows: list[dict[str, Any]]) -> None:
                     amount=row["amount_paid"],
                     currency=row["currency"],
                     idempotency_key=f"{row['number']}/import",
-                    business_date=row["due_on"],
+                    business_date=min(row["due_on"], today),
                 )
             )
         audit.record(
@@ -111,6 +117,47 @@ def write_history(connection: Connection, rows: list[dict[str, Any]]) -> None:
                 row["issued_on"], ACTOR, "invoice", row["number"], "imported", None, row["status"]
             ),
         )
+
+
+def _known_invoices(connection: Connection) -> dict[str, dict[str, Any]]:
+    """What is kept for good of each numbered invoice, under the columns of the file."""
+    rows = connection.execute(
+        select(
+            invoices.c.number,
+            customers.c.account_number,
+            invoices.c.period_start,
+            invoices.c.issued_on,
+            invoices.c.due_on,
+            invoices.c.currency,
+            invoices.c.usage_amount.label("usage"),
+            invoices.c.subscription_amount.label("subscriptions"),
+            invoices.c.proration_amount.label("proration"),
+            invoices.c.tax,
+            invoices.c.total,
+        )
+        .join(customers, customers.c.id == invoices.c.customer_id)
+        .where(invoices.c.number.is_not(None))
+    )
+    return {
+        row.number: {**row._asdict(), "period": BillingPeriod.of(row.period_start)} for row in rows
+    }
+
+
+def _same(
+    file: str,
+    record: Record,
+    problems: Problems,
+    known: dict[str, Any],
+    columns: tuple[str, ...],
+    where: str,
+) -> None:
+    """Complains of the first of `columns` in which the row is another invoice than `known`."""
+    number = record.values["number"]
+    for name in columns:
+        if record.values[name] != known[name]:
+            reason = f"{number} {where} with {known[name]}; an invoice does not change by import"
+            problems.add(file, record.line, name, reason)
+            return
 
 
 def _sound(file: str, record: Record, problems: Problems) -> bool:
@@ -129,9 +176,11 @@ def _sound(file: str, record: Record, problems: Problems) -> bool:
         problems.add(file, record.line, "total", f"is {row['total']} and its parts sum to {parts}")
     if not 0 <= row["amount_paid"] <= max(row["total"], Decimal(0)):
         problems.add(file, record.line, "amount_paid", "is not between 0 and the total")
-    elif row["status"] != "void" and (row["status"] == "paid") != (
-        row["amount_paid"] == row["total"]
-    ):
+    elif row["status"] == "void":
+        if row["amount_paid"] > 0:
+            reason = "is above 0 on a void invoice; give 0, or the status that it was paid in"
+            problems.add(file, record.line, "amount_paid", reason)
+    elif (row["status"] == "paid") != (row["amount_paid"] == row["total"]):
         problems.add(file, record.line, "status", "does not fit amount_paid")
     if row["due_on"] < row["issued_on"]:
         problems.add(file, record.line, "due_on", "is before issued_on")
@@ -170,7 +219,9 @@ def _alone(
     return True
 
 
-def _invoice_values(row: dict[str, Any], customer: Any, seller_version: int) -> dict[str, Any]:
+def _invoice_values(
+    row: dict[str, Any], customer: Any, seller_version: int, today: date
+) -> dict[str, Any]:
     settled = row["status"] in ("paid", "void")
     return {
         "number": row["number"],
@@ -194,5 +245,5 @@ def _invoice_values(row: dict[str, Any], customer: Any, seller_version: int) -> 
         "issued_on": row["issued_on"],
         "due_on": row["due_on"],
         "issued_at": func.now(),
-        "settled_on": row["due_on"] if row["status"] == "paid" else None,
+        "settled_on": min(row["due_on"], today) if row["status"] == "paid" else None,
     }

@@ -131,6 +131,11 @@ def read_tax_rates(connection: Connection, path: Path, problems: Problems) -> li
     new: list[dict[str, Any]] = []
     for record in read_records(path, TAX_RATE_COLUMNS, problems):
         rate = record.values
+        try:
+            fields.require_state(rate["region"], rate["country"])
+        except ValueError as reason:
+            problems.add(path.name, record.line, "region", str(reason))
+            continue
         known = places.setdefault((rate["country"], rate["region"]), [])
         if rate["valid_to"] is not None and rate["valid_to"] <= rate["valid_from"]:
             problems.add(path.name, record.line, "valid_to", "is not after valid_from")

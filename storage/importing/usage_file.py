@@ -1,7 +1,7 @@
 """usage.csv and usage.csv.gz: a million rows validated, then copied into their partitions."""
 
 import re
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -68,9 +68,12 @@ def months_of_incoming_usage(connection: Connection) -> list[BillingPeriod]:
     return [BillingPeriod.of(moment.astimezone(UTC).date()) for moment in (first, last)]
 
 
-def write_usage(connection: Connection) -> int:
-    """Moves what was read into `billing_events`, keys first; how many events were new."""
-    return connection.execute(
+def write_usage(connection: Connection, *, time_zone: str) -> dict[BillingPeriod, int]:
+    """Moves what was read into `billing_events`, keys first; the number of new events by period.
+
+    `time_zone`: the seller's, in which the periods begin and end.
+    """
+    rows = connection.execute(
         text("""
             WITH distinct_events AS (
                 SELECT DISTINCT ON (event_id) * FROM incoming_usage ORDER BY event_id, line
@@ -81,14 +84,30 @@ def write_usage(connection: Connection) -> int:
                 FROM distinct_events
                 ON CONFLICT (event_id) DO NOTHING
                 RETURNING event_id
+            ), added AS (
+                INSERT INTO billing_events (customer_id, metric, occurred_at, quantity, event_id)
+                SELECT customers.id, event.metric, event.occurred_at, event.quantity, event.event_id
+                FROM distinct_events event
+                JOIN new_keys USING (event_id)
+                JOIN customers USING (account_number)
+                RETURNING occurred_at
             )
-            INSERT INTO billing_events (customer_id, metric, occurred_at, quantity, event_id)
-            SELECT customers.id, event.metric, event.occurred_at, event.quantity, event.event_id
-            FROM distinct_events event
-            JOIN new_keys USING (event_id)
-            JOIN customers USING (account_number)
-        """)
-    ).rowcount
+            SELECT date_trunc('month', occurred_at AT TIME ZONE :zone)::date AS month, count(*)
+            FROM added GROUP BY 1 ORDER BY 1
+        """),
+        {"zone": time_zone},
+    )
+    return {BillingPeriod.of(month): count for month, count in rows}
+
+
+def late_usage(connection: Connection, added: Mapping[BillingPeriod, int]) -> dict[str, int]:
+    """Of `added`, the periods whose cycle has been planned: no invoice has these events yet."""
+    planned = set(
+        connection.execute(
+            text("SELECT period_start FROM billing_cycles WHERE status <> 'planning'")
+        ).scalars()
+    )
+    return {str(period): count for period, count in added.items() if period.start in planned}
 
 
 def psycopg_cursor(connection: Connection) -> "Cursor[Any]":

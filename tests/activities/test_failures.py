@@ -1,12 +1,12 @@
 """Which failure of an activity is retried."""
 
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from smtplib import SMTPServerDisconnected
 from typing import Any
 
 import pytest
-from sqlalchemy.exc import InterfaceError, OperationalError
+from psycopg.errors import AdminShutdown, DeadlockDetected, ReadOnlySqlTransaction, UndefinedColumn
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
@@ -15,7 +15,6 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput
 from activities.failures import ATTEMPTS_AT_THE_UNKNOWN, FailurePolicy
 from activities.pdf import DocumentWillNotRender
 from domain.errors import Conflict, NotFound
-from worker import OUTAGES
 
 
 class Activity(ActivityInboundInterceptor):
@@ -34,7 +33,7 @@ async def attempt(failure: BaseException | None, number: int = 1) -> Any:
     """The activity's `number`-th attempt under the worker's own policy."""
     environment = ActivityEnvironment()
     environment.info = replace(environment.info, attempt=number)
-    sorted_ = FailurePolicy(OUTAGES).intercept_activity(Activity(failure))
+    sorted_ = FailurePolicy().intercept_activity(Activity(failure))
     call = ExecuteActivityInput(fn=lambda: None, args=[], executor=None, headers={})
     return await environment.run(sorted_.execute_activity, call)
 
@@ -66,15 +65,31 @@ async def test_a_refusal_is_final_at_once_and_keeps_its_code(refusal: Any, code:
         InterfaceError("SELECT 1", {}, Exception("the connection is closed")),
         PoolTimeout("no connection in 30 s"),
         SMTPServerDisconnected("gone"),
-        BrokenProcessPool("killed"),
+        DBAPIError("UPDATE", {}, ReadOnlySqlTransaction("a standby took over")),
+        DBAPIError("UPDATE", {}, DeadlockDetected("deadlock")),
+        DBAPIError("UPDATE", {}, AdminShutdown("terminating connection")),
     ],
-    ids=lambda outage: type(outage).__name__,
+    ids=lambda outage: type(getattr(outage, "orig", outage)).__name__,
 )
 @pytest.mark.parametrize("number", [1, ATTEMPTS_AT_THE_UNKNOWN, 1_000])
 async def test_an_outage_is_retried_however_long_it_lasts(outage: Exception, number: int) -> None:
     with pytest.raises(type(outage)) as raised:
         await attempt(outage, number)
     assert raised.value is outage
+
+
+@pytest.mark.parametrize(
+    "defect",
+    [
+        FileNotFoundError("templates/invoice.css"),
+        DBAPIError("SELECT x", {}, UndefinedColumn("there is no column x")),
+    ],
+    ids=lambda defect: type(getattr(defect, "orig", defect)).__name__,
+)
+async def test_what_only_looks_like_an_outage_is_a_defect(defect: Exception) -> None:
+    with pytest.raises(ApplicationError) as raised:
+        await attempt(defect, ATTEMPTS_AT_THE_UNKNOWN)
+    assert raised.value.type == "defect"
 
 
 @pytest.mark.parametrize("number", range(1, ATTEMPTS_AT_THE_UNKNOWN))

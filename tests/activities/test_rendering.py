@@ -4,7 +4,6 @@ import os
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 
 import pytest
@@ -15,7 +14,6 @@ from activities.rendering import PdfPool
 from storage.engine import transaction
 from storage.invoices import load_invoice
 from tests.activities.conftest import FIRST, Plan
-from worker import OUTAGES
 
 
 @pytest.fixture
@@ -46,7 +44,7 @@ def test_a_refusal_comes_back_whole(pool: PdfPool, document: InvoiceDocument) ->
     assert pool.render(document).startswith(b"%PDF")
 
 
-def test_a_killed_renderer_is_an_outage_that_the_next_attempt_does_not_see(
+def test_a_document_whose_renderer_is_killed_is_rendered_by_another(
     pool: PdfPool, document: InvoiceDocument
 ) -> None:
     pool.render(document)
@@ -55,7 +53,15 @@ def test_a_killed_renderer_is_an_outage_that_the_next_attempt_does_not_see(
     with ThreadPoolExecutor(1) as thread:
         rendering = thread.submit(pool.render, document)
         os.kill(renderer, signal.SIGKILL)
-        with pytest.raises(BrokenProcessPool):
-            rendering.result()
-    assert issubclass(BrokenProcessPool, OUTAGES)
+        assert rendering.result().startswith(b"%PDF")
+    assert pool.render(document).startswith(b"%PDF")
+
+
+def test_a_document_that_hangs_fails_alone(
+    pool: PdfPool, document: InvoiceDocument, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("activities.rendering._PATIENCE_SECONDS", 0.001)
+    with pytest.raises(DocumentWillNotRender, match="takes longer"):
+        pool.render(document)
+    monkeypatch.undo()
     assert pool.render(document).startswith(b"%PDF")

@@ -149,7 +149,9 @@ BILLED = (
     *(Subscriber(str(1001 + n), 20_000 + 1_000 * n) for n in range(4)),
     Subscriber("1005", 500),
     Subscriber("1006", columns={"name": "<script>alert(1)</script> & \"Söhne\" 'GmbH'"}),
-    Subscriber("1007", columns={"payment_method": "card", "country": "US", "tax_id": ""}),
+    Subscriber(
+        "1007", columns={"payment_method": "card", "country": "US", "region": "CA", "tax_id": ""}
+    ),
     Subscriber("1008", 0, plans=()),
     Subscriber("1047", 247_891, ("premium-support",)),
 )

@@ -8,6 +8,7 @@ import pytest
 from domain.errors import InvalidValue, NoTaxRate
 from domain.tax import (
     EU_MEMBER_STATES,
+    US_STATES,
     TaxPolicy,
     TaxRule,
     TaxSubject,
@@ -141,9 +142,20 @@ def test_a_seller_outside_the_union_treats_members_as_destinations() -> None:
     assert treatment("DE", vat_id_valid=True, policy=swiss) == (TaxRule.REVERSE_CHARGE, "0")
 
 
-def test_a_seller_at_home_without_a_listed_rate_charges_nothing() -> None:
-    japanese = TaxPolicy(seller_country="JP")
-    assert treatment("JP", policy=japanese) == (TaxRule.OUTSIDE_SCOPE, "0")
+def test_a_seller_outside_the_union_needs_its_own_countrys_rate() -> None:
+    with pytest.raises(NoTaxRate, match="No tax rate for JP on 2026-02-28, and the seller's own"):
+        treatment("JP", policy=TaxPolicy(seller_country="JP"))
+
+
+def test_an_american_seller_taxes_at_home_only_in_the_states_it_lists() -> None:
+    american = TaxPolicy(seller_country="US")
+    assert treatment("US", "TX", policy=american) == (TaxRule.DOMESTIC, "6.25")
+    assert treatment("US", "OR", policy=american) == (TaxRule.OUTSIDE_SCOPE, "0")
+
+
+def test_the_us_are_50_states_the_capital_and_5_inhabited_territories() -> None:
+    assert len(US_STATES) == 50 + 1 + 5
+    assert {"NY", "DC", "PR"} <= US_STATES
 
 
 @pytest.mark.parametrize(

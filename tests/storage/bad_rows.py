@@ -81,6 +81,15 @@ CUSTOMERS: list[Case] = [
     ("customers.csv", customers(country="Germany"), 2, "country", "ISO 3166"),
     ("customers.csv", customers(country="UK"), 2, "country", "ISO 3166"),
     ("customers.csv", customers(country="EL"), 2, "country", "Greece is GR"),
+    (
+        "customers.csv",
+        customers(country="US", region="ny"),
+        2,
+        "region",
+        "two capitals, such as NY",
+    ),
+    ("customers.csv", customers(country="US", region="New York"), 2, "region", "is no US state"),
+    ("customers.csv", customers(country="US"), 2, "region", "needs its state, such as NY"),
     ("customers.csv", customers(tax_id="DE811907981"), 2, "tax_id", "no VAT id of DE"),
     ("customers.csv", customers(tax_id="FR40303265045"), 2, "tax_id", "no VAT id of DE"),
     ("customers.csv", customers(tax_exempt="maybe"), 2, "tax_exempt", "neither true nor false"),
@@ -164,6 +173,9 @@ PRICES: list[Case] = [
     ("plans.json", tier(colour="red"), 4, "", "exactly name, up_to and unit_price"),
     ("plans.json", json.dumps([*PLANS, plan_entry(unit_price="1.00")]), 4, "", "another price"),
     ("tax_rates.csv", taxes(rate_percent="119"), 2, "rate_percent", "between 0 and 100"),
+    ("tax_rates.csv", taxes(country="US", region="tx"), 2, "region", "two capitals, such as NY"),
+    ("tax_rates.csv", taxes(country="US", region="Texas"), 2, "region", "is no US state"),
+    ("tax_rates.csv", taxes(country="US"), 2, "region", "needs its state, such as NY"),
     ("tax_rates.csv", taxes(valid_to="2007-01-01"), 2, "valid_to", "not after"),
     (
         "tax_rates.csv",
@@ -191,6 +203,13 @@ HISTORY: list[Case] = [
     ("invoices.csv", history(total="214.21", amount_paid="214.21"), 2, "total", "sum to 214.20"),
     ("invoices.csv", history(amount_paid="300.00"), 2, "amount_paid", "between 0 and the total"),
     ("invoices.csv", history(amount_paid="1.00"), 2, "status", "does not fit"),
+    (
+        "invoices.csv",
+        history(status="void", amount_paid="14.20"),
+        2,
+        "amount_paid",
+        "above 0 on a void invoice; give 0",
+    ),
     ("invoices.csv", history(due_on="2026-01-31"), 2, "due_on", "before issued_on"),
     ("invoices.csv", history(status="draft"), 2, "status", "none of"),
     (
@@ -204,8 +223,15 @@ HISTORY: list[Case] = [
         "invoices.csv",
         csv_text([invoice_row(), invoice_row(issued_on="2026-02-02")]),
         3,
-        "number",
-        "known with other figures",
+        "issued_on",
+        "INV-2026-01-0001 stands in line 2 with 2026-02-01",
+    ),
+    (
+        "invoices.csv",
+        csv_text([invoice_row(), invoice_row(status="issued", amount_paid="0")]),
+        3,
+        "amount_paid",
+        "INV-2026-01-0001 stands in line 2 with 214.20",
     ),
 ]
 UNREADABLE: list[Case] = [
@@ -253,12 +279,26 @@ CONTRADICTIONS: list[Case] = [
         "event_id",
         "received with other content before",
     ),
-    (
-        "invoices.csv",
-        history(issued_on="2026-02-02"),
-        2,
-        "number",
-        "known with other figures",
+    *(
+        (
+            "invoices.csv",
+            history(**changes),
+            2,
+            next(iter(changes)),
+            "INV-2026-01-0001 is known with",
+        )
+        for changes in (
+            {"account_number": "1048"},
+            {"period": "2025-12"},
+            {"issued_on": "2026-02-02"},
+            {"due_on": "2026-03-04"},
+            {"currency": "EUR"},
+            {"usage": "99.00", "subscriptions": "90.00"},
+            {"subscriptions": "98.00", "proration": "-8.00"},
+            {"proration": "-8.00", "tax": "33.20"},
+            {"tax": "34.21", "total": "214.21"},
+            {"total": "214.21"},
+        )
     ),
     (
         "invoices.csv",

@@ -221,6 +221,21 @@ def test_a_charge_is_recorded_once(engine: Engine, draft_1047: str) -> None:
     assert done(engine, ADD_PAYMENT, key="charge/3", provider=None) == 1
 
 
+def test_a_payment_is_in_its_invoices_currency(drafted: Engine) -> None:
+    in_euros = ADD_PAYMENT.replace("'USD'", "'EUR'")
+    refused(drafted, in_euros, "payments_invoice_id_currency_fkey", key="charge/1", provider=None)
+
+
+def test_a_credit_note_is_in_its_invoices_currency(engine: Engine, draft_1047: str) -> None:
+    add = """
+        INSERT INTO credit_notes (number, invoice_id, currency, subtotal, tax, total, lines,
+                                  tax_lines, reason, business_date)
+        SELECT 'CN-1', id, :currency, 1, 0, 1, '[]', '[]', 'goodwill', '2026-03-01' FROM invoices
+    """
+    refused(engine, add, "credit_notes_invoice_id_currency_fkey", currency="EUR")
+    assert done(engine, add, currency="USD") == 1
+
+
 @pytest.mark.parametrize(
     ("statement", "key"),
     [

@@ -157,7 +157,9 @@ def test_a_vat_id_is_checked_when_a_customer_is_taken_in(
     engine: Engine, tmp_path: Path, country: str, tax_id: str, valid: bool
 ) -> None:
     write_billing_files(tmp_path)
-    write_csv(tmp_path / "customers.csv", [customer_row(country=country, tax_id=tax_id)])
+    region = "NY" if country == "US" else ""
+    row = customer_row(country=country, region=region, tax_id=tax_id)
+    write_csv(tmp_path / "customers.csv", [row])
     add(engine, tmp_path)
     with transaction(engine) as connection:
         assert connection.execute(select(customers.c.tax_id_valid)).scalar_one() is valid
@@ -166,6 +168,21 @@ def test_a_vat_id_is_checked_when_a_customer_is_taken_in(
 def test_every_member_state_is_a_country() -> None:
     assert {"DE", "GR", "GB", "US", "XK"} <= COUNTRIES
     assert len(COUNTRIES) == 250
+
+
+@pytest.mark.parametrize("region", ["NY", "DC", "PR"])
+def test_a_us_state_stands_under_its_code(engine: Engine, tmp_path: Path, region: str) -> None:
+    write_billing_files(tmp_path)
+    write_csv(tmp_path / "customers.csv", [customer_row(country="US", region=region)])
+    write_csv(tmp_path / "tax_rates.csv", [tax_rate_row(country="US", region=region)])
+    added = add(engine, tmp_path)
+    assert (added["customers.csv"], added["tax_rates.csv"]) == (1, 1)
+
+
+def test_a_region_elsewhere_is_free_text(engine: Engine, tmp_path: Path) -> None:
+    write_billing_files(tmp_path)
+    write_csv(tmp_path / "customers.csv", [customer_row(country="JP", region="Kantō")])
+    assert add(engine, tmp_path)["customers.csv"] == 1
 
 
 def test_a_plan_may_have_prices_in_several_currencies(engine: Engine, tmp_path: Path) -> None:
@@ -290,6 +307,101 @@ def test_history_of_nothing_is_paid(engine: Engine, tmp_path: Path) -> None:
     ]
     write_csv(tmp_path / "invoices.csv", rows)
     assert add(engine, tmp_path)["invoices.csv"] == 2
+
+
+def test_history_that_was_paid_since_is_known_all_the_same(engine: Engine, tmp_path: Path) -> None:
+    write_billing_files(tmp_path)
+    rows = [
+        invoice_row(status="issued", amount_paid="0.00"),
+        invoice_row("INV-2025-12-0001", period="2025-12", status="issued", amount_paid="0.00"),
+    ]
+    write_csv(tmp_path / "invoices.csv", rows)
+    add(engine, tmp_path)
+    with transaction(engine) as connection:
+        connection.execute(
+            text("""
+                UPDATE invoices SET status = 'paid', collection_state = 'paid',
+                       amount_paid = total, settled_on = '2026-03-05'
+                WHERE number = 'INV-2026-01-0001'
+            """)
+        )
+        connection.execute(
+            text("UPDATE invoices SET status = 'overdue' WHERE number = 'INV-2025-12-0001'")
+        )
+    assert set(add(engine, tmp_path).values()) == {0}
+
+
+@pytest.mark.parametrize(
+    ("due_on", "paid_on"),
+    [("2026-02-28", date(2026, 2, 28)), ("2026-03-01", NOW.date()), ("2026-03-03", NOW.date())],
+)
+def test_history_was_paid_when_due_and_never_after_the_import(
+    engine: Engine, tmp_path: Path, due_on: str, paid_on: date
+) -> None:
+    write_billing_files(tmp_path)
+    write_csv(tmp_path / "invoices.csv", [invoice_row(due_on=due_on)])
+    add(engine, tmp_path)
+    with transaction(engine) as connection:
+        paid = connection.execute(text("SELECT business_date FROM payments")).scalar_one()
+        settled = connection.execute(text("SELECT settled_on FROM invoices")).scalar_one()
+    assert (paid, settled) == (paid_on, paid_on)
+
+
+def test_the_day_of_the_import_is_the_sellers(engine: Engine, tmp_path: Path) -> None:
+    write_billing_files(tmp_path)
+    write_csv(tmp_path / "invoices.csv", [invoice_row()])
+    import_directory(engine, tmp_path, now=NOW, time_zone="Pacific/Pago_Pago")
+    with transaction(engine) as connection:
+        paid = connection.execute(text("SELECT business_date FROM payments")).scalar_one()
+    assert paid == date(2026, 2, 28)
+
+
+# --- usage of a month that is planned
+
+
+@pytest.fixture
+def planned_february(engine: Engine, draft_1047: str) -> None:
+    with transaction(engine) as connection:
+        connection.execute(text("UPDATE billing_cycles SET status = 'planned'"))
+
+
+MORE_USAGE = (
+    usage_row("evt-jan", occurred_at="2026-01-31T23:30:00Z"),
+    usage_row("evt-feb-1", occurred_at="2026-02-01T00:00:00Z"),
+    usage_row("evt-feb-2", occurred_at="2026-02-28T22:59:59Z"),
+    usage_row("evt-feb-2", occurred_at="2026-02-28T22:59:59Z"),
+)
+
+
+def late(engine: Engine, directory: Path, time_zone: str = "UTC") -> dict[str, int]:
+    """Imports `MORE_USAGE` into a database with other usage."""
+    directory.mkdir(exist_ok=True)
+    write_csv(directory / "usage.csv", MORE_USAGE)
+    return import_directory(engine, directory, now=NOW, time_zone=time_zone).late
+
+
+def test_new_usage_of_a_planned_month_is_reported_as_late(
+    engine: Engine, planned_february: None, tmp_path: Path
+) -> None:
+    assert late(engine, tmp_path / "more") == {"2026-02": 2}
+    assert late(engine, tmp_path / "more") == {}
+
+
+def test_late_is_what_belongs_to_the_sellers_month(
+    engine: Engine, planned_february: None, tmp_path: Path
+) -> None:
+    assert late(engine, tmp_path / "more", "Europe/Berlin") == {"2026-02": 3}
+
+
+def test_usage_is_not_late_while_its_month_is_being_planned(
+    engine: Engine, draft_1047: str, tmp_path: Path
+) -> None:
+    assert late(engine, tmp_path / "more") == {}
+
+
+def test_usage_is_not_late_before_its_month_is_billed(engine: Engine, tmp_path: Path) -> None:
+    seed_billing(engine, tmp_path / "files")
+    assert late(engine, tmp_path / "more") == {}
 
 
 def test_subscriptions_may_adjoin(engine: Engine, tmp_path: Path) -> None:

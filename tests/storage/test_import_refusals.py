@@ -16,6 +16,7 @@ from tests.builders import (
     KNOWN_ANSWER,
     NOW,
     PLANS,
+    Subscriber,
     csv_text,
     seed_billing,
     usage_row,
@@ -147,11 +148,11 @@ def seeded_engine(
     fresh_engine: Callable[[], AbstractContextManager[Engine]],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Engine]:
-    """A database with account 1047, its usage and an invoice of January."""
+    """A database with accounts 1047 and 1048, their usage and an invoice of January of 1047's."""
     directory = tmp_path_factory.mktemp("seed")
     (directory / "invoices.csv").write_text(history())
     with fresh_engine() as engine:
-        seed_billing(engine, directory, [KNOWN_ANSWER])
+        seed_billing(engine, directory, [KNOWN_ANSWER, Subscriber("1048")])
         yield engine
 
 

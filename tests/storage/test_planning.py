@@ -1,14 +1,15 @@
 """The plan of a cycle: who is drafted, skipped or failed, and which number a draft gets."""
 
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, select, text, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Engine, create_engine, insert, select, text, update
+from sqlalchemy.exc import IntegrityError, OperationalError
 
+from activities.billing_cycle import CycleActivities
 from domain.invoice import NOTHING_TO_BILL
 from domain.tax import TaxPolicy
 from storage.cycles import (
@@ -26,7 +27,7 @@ from storage.invoices import load_invoice, load_lines
 from storage.planning import Cycle, PageOfPlan, number_drafts, plan_page
 from storage.posting import issue_invoice
 from storage.price_list import load_price_list
-from storage.tables import billing_cycle_items, customers, invoices
+from storage.tables import billing_cycle_items, billing_events, customers, invoices
 from tests.builders import (
     ACTOR,
     FEBRUARY,
@@ -42,6 +43,7 @@ from tests.builders import (
     write_csv,
     write_json,
 )
+from workflows.contracts.cycle import PlanPageOrder
 
 OpenCycle = Callable[..., Cycle]
 FRENCH = Subscriber("1002", columns={"country": "FR"})
@@ -298,7 +300,7 @@ def test_a_draft_that_failed_is_rated_anew_and_keeps_its_number(
     engine: Engine, draft_1047: str, tmp_path: Path
 ) -> None:
     with transaction(engine) as connection:
-        fail_item(connection, draft_1047, code="pdf", reason="The PDF could not be made.")
+        fail_item(connection, draft_1047, code="pdf", reason="No PDF could be made.", actor=ACTOR)
         cycle = load_cycle(connection, FEBRUARY)
     more = tmp_path / "more"
     more.mkdir()
@@ -317,7 +319,7 @@ def test_a_failed_draft_with_nothing_left_to_bill_becomes_void(
     engine: Engine, draft_1047: str
 ) -> None:
     with transaction(engine) as connection:
-        fail_item(connection, draft_1047, code="pdf", reason="The PDF could not be made.")
+        fail_item(connection, draft_1047, code="pdf", reason="No PDF could be made.", actor=ACTOR)
         connection.execute(text("DELETE FROM billing_events"))
         connection.execute(text("DELETE FROM subscriptions"))
         cycle = load_cycle(connection, FEBRUARY)
@@ -329,7 +331,7 @@ def test_a_failed_draft_with_nothing_left_to_bill_becomes_void(
 def test_an_issued_invoice_does_not_fail(engine: Engine, draft_1047: str) -> None:
     with transaction(engine) as connection:
         issue_invoice(connection, draft_1047, store_document(connection, b"pdf"), actor=ACTOR)
-        fail_item(connection, draft_1047, code="late", reason="Too late.")
+        fail_item(connection, draft_1047, code="late", reason="Too late.", actor=ACTOR)
     assert items(engine)["1047"][0] == "issued"
 
 
@@ -367,3 +369,49 @@ def test_a_closed_cycle_is_opened_again_for_a_retry(engine: Engine, february: Op
         )
         assert summarize_cycle(connection, FEBRUARY).status == "planning"
     assert (again.issued_on, again.terms_days) == (date(2026, 3, 1), 30)
+
+
+def test_a_page_waits_for_another_attempt_at_the_same_cycle(
+    engine: Engine, february: OpenCycle, database_url: str
+) -> None:
+    february(*subscribers(1))
+    impatient = create_engine(
+        database_url, connect_args={"options": "-c lock_timeout=50", "prepare_threshold": None}
+    )
+    office = CycleActivities(impatient, time_zone="UTC", tax_policy=TaxPolicy())
+    with transaction(engine) as connection:
+        load_cycle(connection, FEBRUARY, for_update=True)
+        with pytest.raises(OperationalError, match="lock timeout"):
+            office.plan_page(PlanPageOrder("2026-02", "", 100))
+    assert office.plan_page(PlanPageOrder("2026-02", "", 100)).drafted == 1
+    impatient.dispose()
+
+
+def test_a_defect_in_rating_fails_its_customer_alone(
+    engine: Engine, february: OpenCycle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def defective(subject: object, currency: str, subscribed: object, used: object, *_: object):  # type: ignore[no-untyped-def]
+        if used:
+            raise ZeroDivisionError("division by zero")
+
+    cycle = february(Subscriber("1001"), Subscriber("1002", calls=0))
+    monkeypatch.setattr("storage.planning.draft_invoice", defective)
+    assert plan_all(engine, cycle) == PageOfPlan("1002", skipped=1, failed=1)
+    assert "ZeroDivisionError" in items(engine)["1001"][2]
+
+
+def test_a_retry_rates_the_skipped_again(engine: Engine, february: OpenCycle) -> None:
+    cycle = february(Subscriber("1001", calls=0))
+    plan_all(engine, cycle)
+    with transaction(engine) as connection:
+        customer = connection.execute(select(customers.c.id)).scalar_one()
+        connection.execute(
+            insert(billing_events).values(
+                customer_id=customer,
+                metric="api_calls",
+                occurred_at=datetime(2026, 2, 3, tzinfo=UTC),
+                quantity=5,
+                event_id="late",
+            )
+        )
+    assert plan_all(engine, cycle, failed_again=True).drafted == 1

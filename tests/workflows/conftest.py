@@ -18,6 +18,7 @@ from stack.test_server import test_server_path as find_test_server
 from worker import WORKFLOWS
 from workflows.connection import DATA_CONVERTER, prepare_namespace
 from workflows.contracts.customer import (
+    FailureRecorded,
     FailureReport,
     PostedInvoice,
     PostOrder,
@@ -34,10 +35,11 @@ from workflows.contracts.cycle import (
     PlannedPage,
     PlanPageOrder,
 )
-from workflows.contracts.lifecycle import InvoiceStanding, Occasion
+from workflows.contracts.lifecycle import InvoiceStanding, Occasion, UndeliveredReport
 from workflows.ids import mail_queue
 
 TASK_QUEUE = "billing"
+DEFECT = ApplicationError("a defect", type="defect", non_retryable=True)
 OPEN = InvoiceStanding("issued", Decimal("10.00"), settled=False)
 ISSUED_ON, DUE_ON = date(2026, 3, 1), date(2026, 3, 31)
 
@@ -61,6 +63,12 @@ class BillingOffice:
     standing: InvoiceStanding = field(default_factory=lambda: OPEN)
     nothing_to_pay: bool = False
     mail_is_down: bool = False
+    mail_is_refused: bool = False
+    undelivered: list[str] = field(default_factory=list)
+    fails_behind_posting: set[str] = field(default_factory=set)
+    record_is_broken: bool = False
+    plan_is_broken: bool = False
+    settling_is_broken: bool = False
     rendering: int = 0
     most_rendering: int = 0
     rendered: int = 0
@@ -73,12 +81,17 @@ class BillingOffice:
     def number_of(self, account: str) -> str:
         return f"INV-2026-02-{self.accounts.index(account) + 1:04d}"
 
+    def account_of(self, number: str) -> str:
+        return self.accounts[int(number[-4:]) - 1]
+
     @activity.defn
     async def open_cycle(self, order: CycleOrder) -> None:
         self.steps.append("open")
 
     @activity.defn
     async def plan_page(self, order: PlanPageOrder) -> PlannedPage:
+        if self.plan_is_broken:
+            raise DEFECT
         self.pages_planned.append(order.after_account)
         wanted = [
             account
@@ -118,7 +131,13 @@ class BillingOffice:
     async def close_cycle(self, step: CycleStep) -> ClosedCycle:
         self.steps.append("closed")
         outcomes = list(self.outcome.values())
-        return ClosedCycle(step.period, outcomes.count("issued"), 0, outcomes.count("failed"))
+        return ClosedCycle(
+            step.period,
+            outcomes.count("issued"),
+            0,
+            outcomes.count("failed"),
+            outcomes.count("drafted"),
+        )
 
     @activity.defn
     async def render_invoice(self, order: RenderOrder) -> RenderedInvoice:
@@ -130,7 +149,7 @@ class BillingOffice:
             self.rendering -= 1
             self.rendered += 1
             self._changed.notify_all()
-        account = self.accounts[int(order.number[-4:]) - 1]
+        account = self.account_of(order.number)
         if account in self.broken:
             raise ApplicationError(
                 "the logo is no SVG", type="document_will_not_render", non_retryable=True
@@ -143,22 +162,43 @@ class BillingOffice:
 
     @activity.defn
     async def post_invoice(self, order: PostOrder) -> PostedInvoice:
-        self.outcome[self.accounts[int(order.number[-4:]) - 1]] = "issued"
+        account = self.account_of(order.number)
+        self.outcome[account] = "issued"
         self.posted.append(order.number)
-        return PostedInvoice(ISSUED_ON, DUE_ON, self.nothing_to_pay)
+        if account in self.fails_behind_posting:
+            raise DEFECT
+        return self._posted
 
     @activity.defn
-    async def record_failure(self, report: FailureReport) -> None:
-        self.outcome[self.accounts[int(report.number[-4:]) - 1]] = "failed"
+    async def record_failure(self, report: FailureReport) -> FailureRecorded:
+        if self.record_is_broken:
+            raise DEFECT
+        account = self.account_of(report.number)
+        if self.outcome[account] == "issued":
+            return FailureRecorded(self._posted)
+        self.outcome[account] = "failed"
+        return FailureRecorded()
+
+    @property
+    def _posted(self) -> PostedInvoice:
+        return PostedInvoice(ISSUED_ON, DUE_ON, self.nothing_to_pay)
 
     @activity.defn
     async def deliver_invoice(self, occasion: Occasion) -> None:
         if self.mail_is_down:
             raise OSError("the mail server does not answer")
+        if self.mail_is_refused:
+            raise DEFECT
         self.delivered.append(occasion)
 
     @activity.defn
+    async def record_undelivered(self, report: UndeliveredReport) -> None:
+        self.undelivered.append(report.reason)
+
+    @activity.defn
     async def settle_invoice(self, occasion: Occasion) -> InvoiceStanding:
+        if self.settling_is_broken:
+            raise DEFECT
         self.settle_calls.append(occasion)
         return self.standing
 
@@ -179,6 +219,7 @@ class BillingOffice:
             self.post_invoice,
             self.record_failure,
             self.settle_invoice,
+            self.record_undelivered,
             self.mark_overdue,
         ]
 

@@ -3,7 +3,8 @@
 from dataclasses import replace
 from datetime import date
 
-from temporalio.client import Client, WorkflowHandle
+import pytest
+from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 from temporalio.common import WorkflowIDReusePolicy
 from temporalio.testing import WorkflowEnvironment
 
@@ -164,3 +165,49 @@ async def test_an_invoice_left_by_a_terminated_cycle_is_not_billed_twice(
         )
         assert (await again.result()).issued == 3
     assert len(office.posted) == 3
+
+
+async def test_what_fails_behind_the_posting_is_issued_and_owned(
+    skipping: WorkflowEnvironment,
+) -> None:
+    office = BillingOffice(accounts(3), fails_behind_posting={"1002"})
+    async with staffed(skipping.client, office):
+        closed = await (await begin(skipping.client, order())).result()
+        invoice = skipping.client.get_workflow_handle(invoice_id("INV-2026-02-0002"))
+        assert (await invoice.describe()).id == invoice.id
+    assert (closed.issued, closed.failed) == (3, 0)
+
+
+async def test_a_failure_that_cannot_be_recorded_is_counted_when_the_cycle_closes(
+    skipping: WorkflowEnvironment,
+) -> None:
+    office = BillingOffice(accounts(3), broken={"1002"}, record_is_broken=True)
+    async with staffed(skipping.client, office):
+        closed = await (await begin(skipping.client, order())).result()
+        assert (closed.issued, closed.failed, closed.drafted) == (2, 0, 1)
+        office.broken, office.record_is_broken = set(), False
+        await retry_cycle(skipping.client, order(), task_queue=TASK_QUEUE)
+        handle = skipping.client.get_workflow_handle_for(BillingCycle.run, billing_cycle_id(PERIOD))
+        assert (await handle.result()).issued == 3
+
+
+async def test_a_retry_of_a_closed_cycle_is_one_pass(skipping: WorkflowEnvironment) -> None:
+    office = BillingOffice(accounts(2), unratable={"1002"})
+    async with staffed(skipping.client, office):
+        await (await begin(skipping.client, order())).result()
+        office.unratable, office.steps = set(), []
+        await retry_cycle(skipping.client, order(), task_queue=TASK_QUEUE)
+        handle = skipping.client.get_workflow_handle_for(BillingCycle.run, billing_cycle_id(PERIOD))
+        assert (await handle.result()).issued == 2
+    assert office.steps == ["open", "planned", "issuing", "closed"]
+
+
+async def test_a_cycle_that_broke_down_is_started_again_once_mended(
+    skipping: WorkflowEnvironment,
+) -> None:
+    office = BillingOffice(accounts(2), plan_is_broken=True)
+    async with staffed(skipping.client, office):
+        with pytest.raises(WorkflowFailureError):
+            await (await begin(skipping.client, order())).result()
+        office.plan_is_broken = False
+        assert (await (await begin(skipping.client, order())).result()).issued == 2

@@ -115,6 +115,56 @@ async def test_a_mail_server_that_is_away_holds_up_neither_payment_nor_overdue(
     assert len(office.delivered) == 1
 
 
+async def test_a_payment_is_counted_also_while_a_settled_invoice_waits_for_the_mail_server(
+    skipping: WorkflowEnvironment,
+) -> None:
+    office = BillingOffice(accounts(1), standing=PAID, mail_is_down=True)
+    async with staffed(skipping.client, office):
+        handle = await issue(skipping)
+        await pay(skipping.client)
+        await skipping.sleep(timedelta(days=1))
+        await pay(skipping.client)
+        await skipping.sleep(timedelta(days=1))
+        assert len(office.settle_calls) == 2
+        office.mail_is_down = False
+        assert await handle.result() == "paid"
+
+
+async def test_an_email_that_is_given_up_is_recorded_and_the_invoice_goes_on(
+    skipping: WorkflowEnvironment,
+) -> None:
+    office = BillingOffice(accounts(1), standing=PAID, mail_is_refused=True)
+    async with staffed(skipping.client, office):
+        handle = await issue(skipping)
+        await pay(skipping.client)
+        assert await handle.result() == "paid"
+    assert len(office.undelivered) == 1
+
+
+async def test_a_defect_does_not_cost_the_invoice_its_workflow(
+    skipping: WorkflowEnvironment,
+) -> None:
+    office = BillingOffice(accounts(1), standing=PAID, settling_is_broken=True)
+    async with staffed(skipping.client, office):
+        handle = await issue(skipping)
+        await pay(skipping.client)
+        await skipping.sleep(timedelta(minutes=30))
+        office.settling_is_broken = False
+        assert await handle.result() == "paid"
+    assert len(office.settle_calls) == 1
+
+
+async def test_an_invoice_can_be_held_and_released(skipping: WorkflowEnvironment) -> None:
+    office = BillingOffice(accounts(1))
+    async with staffed(skipping.client, office):
+        handle = await issue(skipping, reminders_held=True)
+        assert await handle.query(InvoiceLifecycle.on_hold)
+        await handle.signal(InvoiceLifecycle.release)
+        assert not await handle.query(InvoiceLifecycle.on_hold)
+        await handle.signal(InvoiceLifecycle.hold)
+        assert await handle.query(InvoiceLifecycle.on_hold)
+
+
 async def test_a_demonstrations_day_lasts_as_long_as_it_is_told(
     skipping: WorkflowEnvironment,
 ) -> None:

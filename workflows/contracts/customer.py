@@ -68,6 +68,14 @@ class FailureReport:
     number: str
     code: str
     reason: str
+    actor: str = "billing-cycle"
+
+
+@dataclass(frozen=True)
+class FailureRecorded:
+    """`posted` where the invoice was issued after all, though its activity failed behind that."""
+
+    posted: PostedInvoice | None = None
 
 
 @activity.defn
@@ -83,6 +91,6 @@ def post_invoice(order: PostOrder) -> PostedInvoice:
 
 
 @activity.defn
-def record_failure(report: FailureReport) -> None:
-    """Marks the customer as failed, for a person to mend and to retry."""
+def record_failure(report: FailureReport) -> FailureRecorded:
+    """Marks the customer as failed, for a person to mend and to retry, unless it was issued."""
     raise NotImplementedError

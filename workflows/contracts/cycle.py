@@ -104,11 +104,15 @@ class CycleStep:
 
 @dataclass(frozen=True)
 class DraftsOrder:
-    """List the next `limit` drafts behind `after_account`."""
+    """List the next `limit` drafts behind `after_account`.
+
+    `unowned_too`: also issued invoices that have no workflow of their own.
+    """
 
     period: str
     after_account: str
     limit: int
+    unowned_too: bool = False
 
 
 @dataclass(frozen=True)
@@ -126,12 +130,16 @@ class DraftsPage:
 
 @dataclass(frozen=True)
 class ClosedCycle:
-    """The cycle's outcome: how many customers were issued an invoice, skipped, failed."""
+    """The cycle's outcome: how many customers were issued an invoice, skipped, failed.
+
+    `drafted`: those whose draft was neither issued nor marked as failed, which a retry takes up.
+    """
 
     period: str
     issued: int
     skipped: int
     failed: int
+    drafted: int = 0
 
 
 @activity.defn

@@ -16,7 +16,7 @@ class InvoiceOrder:
     Attributes:
         due_on: last day for payment, inclusive.
         nothing_to_pay: an invoice of 0.00, settled when it was issued.
-        reminders_held: no collection step fires until released.
+        reminders_held: the invoice starts on hold.
     """
 
     number: str
@@ -38,6 +38,15 @@ class Occasion:
 
 
 @dataclass(frozen=True)
+class UndeliveredReport:
+    """The invoice's e-mail was given up for `reason`."""
+
+    number: str
+    business_date: date
+    reason: str
+
+
+@dataclass(frozen=True)
 class InvoiceStanding:
     """Where the invoice stands. `open_amount` is in the invoice's currency."""
 
@@ -56,6 +65,12 @@ class PaymentReceived:
 @activity.defn
 def deliver_invoice(occasion: Occasion) -> None:
     """E-mails the invoice with its PDF, once."""
+    raise NotImplementedError
+
+
+@activity.defn
+def record_undelivered(report: UndeliveredReport) -> None:
+    """Tells the audit log that an e-mail could not be sent, for a person to see."""
     raise NotImplementedError
 
 

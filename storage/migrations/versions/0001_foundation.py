@@ -221,6 +221,7 @@ CREATE TABLE invoices (
     created_at           timestamptz NOT NULL DEFAULT now(),
     issued_at            timestamptz,
     settled_on           date,
+    UNIQUE (id, currency),
     CHECK (usage_amount + subscription_amount + proration_amount = subtotal),
     CHECK (subtotal + tax = total),
     CHECK (amount_paid + amount_credited <= greatest(total, 0)),
@@ -271,7 +272,7 @@ CREATE INDEX billing_cycle_items_by_outcome
 COLLECTION = """
 CREATE TABLE payments (
     id              bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    invoice_id      bigint NOT NULL REFERENCES invoices,
+    invoice_id      bigint NOT NULL,
     method          text NOT NULL CHECK (method IN ('card', 'bank_transfer', 'credit', 'other')),
     status          text NOT NULL CHECK (status IN ('pending', 'succeeded', 'failed', 'reversed')),
     amount          numeric NOT NULL CHECK (amount > 0),
@@ -280,14 +281,16 @@ CREATE TABLE payments (
     provider_id     text UNIQUE,
     failure_code    text NOT NULL DEFAULT '',
     business_date   date NOT NULL,
-    created_at      timestamptz NOT NULL DEFAULT now()
+    created_at      timestamptz NOT NULL DEFAULT now(),
+    -- in its invoice's currency: what is paid is summed without a look at it
+    FOREIGN KEY (invoice_id, currency) REFERENCES invoices (id, currency)
 );
 CREATE INDEX payments_of_invoice ON payments (invoice_id);
 
 CREATE TABLE credit_notes (
     id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     number        text COLLATE "C" NOT NULL UNIQUE,
-    invoice_id    bigint NOT NULL REFERENCES invoices,
+    invoice_id    bigint NOT NULL,
     currency      text NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
     subtotal      numeric NOT NULL CHECK (subtotal >= 0),
     tax           numeric NOT NULL CHECK (tax >= 0),
@@ -298,7 +301,8 @@ CREATE TABLE credit_notes (
     pdf_sha256    text REFERENCES documents,
     business_date date NOT NULL,
     created_at    timestamptz NOT NULL DEFAULT now(),
-    CHECK (subtotal + tax = total)
+    CHECK (subtotal + tax = total),
+    FOREIGN KEY (invoice_id, currency) REFERENCES invoices (id, currency)
 );
 CREATE INDEX credit_notes_of_invoice ON credit_notes (invoice_id);
 
