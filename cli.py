@@ -155,6 +155,7 @@ def import_files(
             engine,
             directory,
             now=datetime.now(UTC),  # noqa: TID251 - the command's clock
+            time_zone=found.seller_time_zone,
             progress=lambda count: bar.advance(rows, count),
         )
     for name, count in report.added.items():

@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 import time
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import CancelledError, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 
@@ -38,7 +38,7 @@ class PdfPool:
         self._began(1)
         try:
             return executor.submit(render_invoice_pdf, document).result(_PATIENCE_SECONDS)
-        except (BrokenProcessPool, TimeoutError):
+        except (BrokenProcessPool, CancelledError, TimeoutError):
             self._replace(executor)
             return self._render_alone(document)
         finally:

@@ -83,7 +83,7 @@ async def resume(period: PeriodPath, app: App, caller: Finance) -> CycleDetail:
 
 @router.post("/{period}/retry", status_code=202, summary="Bill what failed once more")
 async def retry(period: PeriodPath, app: App, caller: Finance) -> CycleDetail:
-    """Bills the failed customers again, once the cause is mended; also customers who are new."""
+    """Bills who failed, once the cause is mended; also who was skipped, left over, or is new."""
     parsed = BillingPeriod.parse(period)
     order = await run_in_threadpool(
         order_retry, app.engine, app.settings, parsed, requested_by=caller.name

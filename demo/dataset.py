@@ -1,7 +1,7 @@
 """The demo data set: 200 customers, their plans and their usage in February 2026.
 
-`demo/data/` holds inputs only. Four of its files are in the import format already; the fifth,
-`usage_by_month.csv`, gives each customer's month as one number, which is spread over usage events
+`demo/data/` holds inputs only. Its files are in the import format already, but for one:
+`usage_by_month.csv` gives each customer's month as one number, which is spread over usage events
 here. Nothing is random and nothing reads a clock: the same inputs give the same bytes.
 """
 
