@@ -113,6 +113,11 @@ def spawn(command: Command) -> "subprocess.Popen[bytes]":
     with suppress(FileNotFoundError):
         if command.log.stat().st_size > _LOG_KEPT:
             command.log.replace(command.log.with_suffix(".log.1"))
+    return _start(command, subprocess.DEVNULL, command.death_signal)
+
+
+def _start(command: Command, stdin: int, death_signal: signal.Signals) -> "subprocess.Popen[bytes]":
+    """A child in a session of its own, tied to this process, its output in the command's log."""
     as_user = {} if command.user is None else _identity(command.user)
 
     def popen() -> "subprocess.Popen[bytes]":
@@ -121,11 +126,11 @@ def spawn(command: Command) -> "subprocess.Popen[bytes]":
                 command.argv,
                 env=dict(command.env),
                 cwd=command.cwd,
-                stdin=subprocess.DEVNULL,
+                stdin=stdin,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_tied_to(os.getpid(), command.death_signal),
+                preexec_fn=_tied_to(os.getpid(), death_signal),
                 **as_user,
             )
 
@@ -141,23 +146,7 @@ def run(command: Command, *, text: str = "", timeout: float = 120) -> int:
     Returns:
         Its exit status.
     """
-    as_user = {} if command.user is None else _identity(command.user)
-
-    def popen() -> "subprocess.Popen[bytes]":
-        with command.log.open("ab") as log:
-            return subprocess.Popen(
-                command.argv,
-                env=dict(command.env),
-                cwd=command.cwd,
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                preexec_fn=_tied_to(os.getpid(), signal.SIGKILL),
-                **as_user,
-            )
-
-    process = _the_starter().start(popen)
+    process = _start(command, subprocess.PIPE, signal.SIGKILL)
     try:
         process.communicate(text.encode(), timeout=timeout)
     except BaseException:

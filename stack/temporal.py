@@ -3,7 +3,6 @@
 `python -m stack.temporal install` installs it into the user's cache where none is found.
 """
 
-import argparse
 import asyncio
 import json
 import os
@@ -15,7 +14,7 @@ import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
-from stack.cache import Say, cache_folder, installing, programs
+from stack.cache import Say, cache_folder, install_command, installing, programs
 from stack.errors import StackError
 from stack.ports import HOST, listens
 from stack.processes import Command, run_quietly
@@ -221,18 +220,5 @@ def _fetch_go(folder: Path) -> Path | None:
     return None
 
 
-def main() -> int:
-    """The command line; exit status 0 where the server is installed."""
-    parser = argparse.ArgumentParser(prog="python -m stack.temporal", description=__doc__)
-    parser.add_argument("action", choices=["install"])
-    parser.parse_args()
-    try:
-        ensure_server(lambda line: print(line, flush=True))
-    except StackError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(install_command("stack.temporal", __doc__, ensure_server))

@@ -4,7 +4,6 @@
 or the jar on Maven Central with a script around it.
 """
 
-import argparse
 import asyncio
 import os
 import shutil
@@ -12,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from stack.cache import Say, cache_folder, installing, programs
+from stack.cache import Say, cache_folder, install_command, installing, programs
 from stack.errors import StackError
 from stack.temporal import DOWNLOAD_PATIENCE
 
@@ -127,18 +126,5 @@ def _fetch(target: Path) -> str | None:
     return None
 
 
-def main() -> int:
-    """The command line; exit status 0 where the test server is installed."""
-    parser = argparse.ArgumentParser(prog="python -m stack.test_server", description=__doc__)
-    parser.add_argument("action", choices=["install"])
-    parser.parse_args()
-    try:
-        ensure_test_server(lambda line: print(line, flush=True))
-    except StackError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(install_command("stack.test_server", __doc__, ensure_test_server))

@@ -245,6 +245,9 @@ class Subscriber:
         ]
 
 
+FRENCH = Subscriber("1002", columns={"country": "FR"})
+"""Cannot be billed while France has no tax rate."""
+
 KNOWN_ANSWER = Subscriber("1047", 247_891, ("premium-support",))
 """262.95 and 19 % VAT of 49.96 make 312.91."""
 
@@ -303,22 +306,29 @@ def open_february(
         )
 
 
+def page_of_plan(
+    engine: Engine, cycle: Cycle, after: str = "", limit: int = 100, *, failed_again: bool = False
+) -> PageOfPlan:
+    """One page of the plan, in a transaction of its own."""
+    with transaction(engine) as connection:
+        return plan_page(
+            connection,
+            cycle,
+            load_price_list(connection, TaxPolicy()),
+            time_zone="UTC",
+            after_account=after,
+            limit=limit,
+            failed_again=failed_again,
+        )
+
+
 def plan_all(
     engine: Engine, cycle: Cycle, *, failed_again: bool = False, limit: int = 100
 ) -> PageOfPlan:
     """Rates every customer page by page, numbers the drafts; the sums over all pages."""
     after, sums = "", PageOfPlan(None)
     while True:
-        with transaction(engine) as connection:
-            page = plan_page(
-                connection,
-                cycle,
-                load_price_list(connection, TaxPolicy()),
-                time_zone="UTC",
-                after_account=after,
-                limit=limit,
-                failed_again=failed_again,
-            )
+        page = page_of_plan(engine, cycle, after, limit, failed_again=failed_again)
         if page.last_account is None:
             break
         after = page.last_account

@@ -9,7 +9,6 @@ import pytest
 from sqlalchemy import Engine, text
 
 from domain.errors import Conflict, NotFound
-from domain.tax import TaxPolicy
 from storage.cycles import (
     cycle_totals,
     drafts_to_issue,
@@ -22,16 +21,17 @@ from storage.documents import store_document
 from storage.engine import transaction
 from storage.importing.directory import import_directory
 from storage.invoices import InvoiceFilter, ListPosition, list_invoices, load_invoice, load_lines
-from storage.planning import Cycle, PageOfPlan, plan_page
+from storage.planning import Cycle
 from storage.posting import issue_invoice
-from storage.price_list import load_price_list
 from tests.builders import (
     ACTOR,
     FEBRUARY,
+    FRENCH,
     ISSUED_ON,
     KNOWN_ANSWER,
     NOW,
     Subscriber,
+    page_of_plan,
     plan_all,
     plan_entry,
     seed_billing,
@@ -40,21 +40,6 @@ from tests.builders import (
 )
 
 OpenCycle = Callable[..., Cycle]
-FRENCH = Subscriber("1002", columns={"country": "FR"})
-"""Cannot be billed while France has no tax rate."""
-
-
-def page(engine: Engine, cycle: Cycle, after: str = "", limit: int = 100) -> PageOfPlan:
-    with transaction(engine) as connection:
-        return plan_page(
-            connection,
-            cycle,
-            load_price_list(connection, TaxPolicy()),
-            time_zone="UTC",
-            after_account=after,
-            limit=limit,
-            failed_again=False,
-        )
 
 
 def test_a_cycle_opened_again_is_the_same(engine: Engine, february: OpenCycle) -> None:
@@ -83,7 +68,7 @@ def test_a_cycle_without_a_seller_cannot_be_planned(engine: Engine, february: Op
         connection.execute(text("ALTER TABLE sellers DISABLE TRIGGER USER"))
         connection.execute(text("DELETE FROM sellers"))
     with pytest.raises(Conflict, match=r"import a seller\.json"):
-        page(engine, cycle)
+        page_of_plan(engine, cycle)
 
 
 def test_a_cycle_is_summed_up_by_outcome(engine: Engine, february: OpenCycle) -> None:

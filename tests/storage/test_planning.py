@@ -31,10 +31,12 @@ from storage.tables import billing_cycle_items, billing_events, customers, invoi
 from tests.builders import (
     ACTOR,
     FEBRUARY,
+    FRENCH,
     NOW,
     Subscriber,
     customer_row,
     invoice_row,
+    page_of_plan,
     plan_all,
     plan_entry,
     subscribers,
@@ -46,21 +48,6 @@ from tests.builders import (
 from workflows.contracts.cycle import PlanPageOrder
 
 OpenCycle = Callable[..., Cycle]
-FRENCH = Subscriber("1002", columns={"country": "FR"})
-"""Cannot be billed while France has no tax rate."""
-
-
-def page(engine: Engine, cycle: Cycle, after: str = "", limit: int = 100) -> PageOfPlan:
-    with transaction(engine) as connection:
-        return plan_page(
-            connection,
-            cycle,
-            load_price_list(connection, TaxPolicy()),
-            time_zone="UTC",
-            after_account=after,
-            limit=limit,
-            failed_again=False,
-        )
 
 
 def numbers(engine: Engine) -> dict[str, str | None]:
@@ -127,7 +114,7 @@ def test_pages_follow_the_account_number(engine: Engine, february: OpenCycle) ->
     cycle = february(*subscribers(5))
     ends: list[str | None] = []
     after = ""
-    while (done := page(engine, cycle, after, 2)).last_account is not None:
+    while (done := page_of_plan(engine, cycle, after, 2)).last_account is not None:
         ends.append(done.last_account)
         after = done.last_account
     assert ends == ["1002", "1004", "1005"]
@@ -142,8 +129,8 @@ def test_accounts_are_compared_as_text(engine: Engine, february: OpenCycle) -> N
 
 def test_a_page_planned_again_changes_nothing(engine: Engine, february: OpenCycle) -> None:
     cycle = february(*subscribers(3))
-    assert page(engine, cycle) == PageOfPlan("1003", drafted=3)
-    assert page(engine, cycle) == PageOfPlan(None)
+    assert page_of_plan(engine, cycle) == PageOfPlan("1003", drafted=3)
+    assert page_of_plan(engine, cycle) == PageOfPlan(None)
     assert len(numbers(engine)) == 3
 
 
@@ -158,12 +145,12 @@ def test_a_page_that_failed_halfway_leaves_nothing(engine: Engine, february: Ope
             )
         )
     with pytest.raises(IntegrityError, match="broken"):
-        page(engine, cycle)
+        page_of_plan(engine, cycle)
     assert numbers(engine) == {}
     assert items(engine) == {}
     with transaction(engine) as connection:
         connection.execute(text("ALTER TABLE invoices DROP CONSTRAINT broken"))
-    assert page(engine, cycle).drafted == 2
+    assert page_of_plan(engine, cycle).drafted == 2
 
 
 def test_numbers_have_no_gaps_in_account_order(engine: Engine, february: OpenCycle) -> None:
