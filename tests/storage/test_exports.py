@@ -69,7 +69,7 @@ def test_an_invoice_is_one_row(engine: Engine, draft_1047: str) -> None:
         "subtotal": "262.95",
         "tax": "49.96",
         "total": "312.91",
-        "amount_paid": "0",
+        "amount_paid": "0.00",
         "status": "issued",
         "collection_state": "issued",
         "issued_on": "2026-03-01",
