@@ -5,7 +5,6 @@ from contextlib import suppress
 from dataclasses import replace
 
 from temporalio import workflow
-from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from temporalio.exceptions import (
     ActivityError,
     ApplicationError,
@@ -20,7 +19,6 @@ from workflows.contracts import cycle as contract
 from workflows.contracts.customer import CustomerOrder, CustomerOutcome, FailureReport
 from workflows.contracts.cycle import (
     ClosedCycle,
-    CycleCounts,
     CycleOrder,
     CyclePosition,
     CycleProgress,
@@ -44,7 +42,7 @@ class BillingCycle:
 
     @workflow.init
     def __init__(self, order: CycleOrder) -> None:
-        position = order.position or CyclePosition(paused=False)
+        position = order.position or CyclePosition()
         self._phase = position.phase
         self._after_account = position.after_account
         self._failed_again = position.failed_again
@@ -206,12 +204,8 @@ class BillingCycle:
                     parent_close_policy=ParentClosePolicy.ABANDON,
                     cancellation_type=ChildWorkflowCancellationType.ABANDON,
                     static_summary=f"{draft.number} for {draft.account_number}",
-                    search_attributes=TypedSearchAttributes(
-                        [
-                            SearchAttributePair(ids.BILLING_PERIOD, order.period),
-                            SearchAttributePair(ids.CUSTOMER_ACCOUNT, draft.account_number),
-                            SearchAttributePair(ids.INVOICE_NUMBER, draft.number),
-                        ]
+                    search_attributes=ids.search_attributes(
+                        order.period, account_number=draft.account_number, number=draft.number
                     ),
                 )
             except WorkflowAlreadyStartedError:
@@ -253,7 +247,7 @@ class BillingCycle:
                     failed_again=self._failed_again,
                     retry_requested=self._retry_requested,
                     paused=self._paused,
-                    counts=CycleCounts(**vars(self._counts)),
+                    counts=self._counts,
                 ),
             )
         )

@@ -1,11 +1,7 @@
 """One customer's invoice: rendered, posted, and handed to its own workflow."""
 
 from temporalio import workflow
-from temporalio.common import (
-    SearchAttributePair,
-    TypedSearchAttributes,
-    WorkflowIDReusePolicy,
-)
+from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import (
     ActivityError,
     ApplicationError,
@@ -80,15 +76,11 @@ class CustomerBilling:
                 parent_close_policy=ParentClosePolicy.ABANDON,
                 cancellation_type=ChildWorkflowCancellationType.ABANDON,
                 static_summary=f"{order.number}, due {posted.due_on}",
-                search_attributes=TypedSearchAttributes(
-                    [
-                        SearchAttributePair(ids.BILLING_PERIOD, order.period),
-                        SearchAttributePair(ids.CUSTOMER_ACCOUNT, order.account_number),
-                        SearchAttributePair(ids.INVOICE_NUMBER, order.number),
-                        SearchAttributePair(
-                            ids.COLLECTION_STATE, "paid" if posted.nothing_to_pay else "issued"
-                        ),
-                    ]
+                search_attributes=ids.search_attributes(
+                    order.period,
+                    account_number=order.account_number,
+                    number=order.number,
+                    state="paid" if posted.nothing_to_pay else "issued",
                 ),
             )
         except WorkflowAlreadyStartedError:

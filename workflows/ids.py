@@ -1,6 +1,6 @@
 """Workflow ids: business facts, so that a second start finds the first."""
 
-from temporalio.common import SearchAttributeKey
+from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
 
 BILLING_PERIOD = SearchAttributeKey.for_keyword("BillingPeriod")
 CUSTOMER_ACCOUNT = SearchAttributeKey.for_keyword("CustomerAccount")
@@ -8,6 +8,25 @@ INVOICE_NUMBER = SearchAttributeKey.for_keyword("InvoiceNumber")
 COLLECTION_STATE = SearchAttributeKey.for_keyword("CollectionState")
 
 SEARCH_ATTRIBUTES = (BILLING_PERIOD, CUSTOMER_ACCOUNT, INVOICE_NUMBER, COLLECTION_STATE)
+
+
+def search_attributes(
+    period: str,
+    *,
+    account_number: str | None = None,
+    number: str | None = None,
+    state: str | None = None,
+) -> TypedSearchAttributes:
+    """What a workflow is found by in the Web UI; None leaves an attribute out."""
+    given = (
+        (BILLING_PERIOD, period),
+        (CUSTOMER_ACCOUNT, account_number),
+        (INVOICE_NUMBER, number),
+        (COLLECTION_STATE, state),
+    )
+    return TypedSearchAttributes(
+        [SearchAttributePair(key, value) for key, value in given if value is not None]
+    )
 
 
 def billing_cycle_id(period: str) -> str:

@@ -2,8 +2,6 @@
 
 from temporalio.client import Client
 from temporalio.common import (
-    SearchAttributePair,
-    TypedSearchAttributes,
     WorkflowIDConflictPolicy,
     WorkflowIDReusePolicy,
 )
@@ -28,7 +26,7 @@ async def start_cycle(client: Client, order: CycleOrder, *, task_queue: str) -> 
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             static_summary=f"Bill {order.period}",
-            search_attributes=_attributes(order),
+            search_attributes=ids.search_attributes(order.period),
         )
     except WorkflowAlreadyStartedError:
         return
@@ -49,9 +47,5 @@ async def retry_cycle(client: Client, order: CycleOrder, *, task_queue: str) -> 
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
         start_signal="retry",
         static_summary=f"Bill {order.period}, what failed",
-        search_attributes=_attributes(order),
+        search_attributes=ids.search_attributes(order.period),
     )
-
-
-def _attributes(order: CycleOrder) -> TypedSearchAttributes:
-    return TypedSearchAttributes([SearchAttributePair(ids.BILLING_PERIOD, order.period)])
