@@ -61,8 +61,9 @@ def _now(name: str) -> Column[datetime]:
     return Column(name, DateTime(timezone=True), nullable=False, server_default=text("now()"))
 
 
-def _flag(name: str) -> Column[bool]:
-    return Column(name, Boolean, nullable=False)
+def _flag(name: str, *, default: bool | None = None) -> Column[bool]:
+    server_default = None if default is None else text(str(default).lower())
+    return Column(name, Boolean, nullable=False, server_default=server_default)
 
 
 def _json(name: str) -> Column[Any]:
@@ -113,8 +114,8 @@ customers = Table(
     _text("stripe_payment_method_id", null=True),
     _text("status"),
     _text("po_number", default=""),
-    _amount("credit_balance", default=0),
     _now("created_at"),
+    _text("dunning_policy", null=True),
 )
 
 pricing_plans = Table(
@@ -260,6 +261,13 @@ invoices = Table(
     _now("created_at"),
     _at("issued_at", null=True),
     _day("settled_on", null=True),
+    Column("dunning_policy", JSONB, nullable=True),
+    _day("dunning_from", null=True),
+    _whole("dunning_round", default=0),
+    _whole("steps_taken", default=0),
+    _day("first_failed_on", null=True),
+    _flag("on_hold", default=False),
+    _flag("disputed", default=False),
 )
 
 invoice_line_items = Table(
@@ -290,6 +298,11 @@ payments = Table(
     _text("failure_code", default=""),
     _day("business_date"),
     _now("created_at"),
+    _whole("attempt", null=True),
+    _text("payment_method_id", default=""),
+    _amount("allocated", default=0),
+    _amount("returned", default=0),
+    _text("note", default=""),
 )
 
 credit_notes = Table(
@@ -308,6 +321,10 @@ credit_notes = Table(
     _text("pdf_sha256", null=True),
     _day("business_date"),
     _now("created_at"),
+    _text("refund_to", default=""),
+    _amount("returned_amount", default=0),
+    _flag("voids", default=False),
+    _text("created_by", default=""),
 )
 
 bank_transactions = Table(
@@ -323,6 +340,109 @@ bank_transactions = Table(
     _text("remittance"),
     _text("status"),
     _now("received_at"),
+    _ref("statement_id", null=True),
+    _ref("reversal_of", null=True),
+    _text("end_to_end_id", default=""),
+    _text("match_kind", default=""),
+    _text("note", default=""),
+    _text("decided_by", default=""),
+    _at("decided_at", null=True),
+)
+
+credit_balances = Table(
+    "credit_balances",
+    metadata,
+    Column("customer_id", BigInteger, primary_key=True),
+    Column("currency", Text, primary_key=True),
+    _amount("balance"),
+)
+
+credit_entries = Table(
+    "credit_entries",
+    metadata,
+    _id(),
+    _ref("customer_id"),
+    _text("currency"),
+    _amount("amount"),
+    _text("reason"),
+    _text("key"),
+    _ref("invoice_id"),
+    _day("business_date"),
+    _now("created_at"),
+)
+
+refunds = Table(
+    "refunds",
+    metadata,
+    _id(),
+    _ref("payment_id"),
+    _ref("credit_note_id", null=True),
+    _amount("amount"),
+    _text("status"),
+    _text("idempotency_key"),
+    _text("provider_id", null=True),
+    _day("business_date"),
+    _now("created_at"),
+)
+
+checkout_sessions = Table(
+    "checkout_sessions",
+    metadata,
+    Column("session_id", Text, primary_key=True),
+    _ref("invoice_id"),
+    _text("mode"),
+    _text("url"),
+    _amount("amount"),
+    _text("status"),
+    _at("expires_at"),
+    _now("created_at"),
+)
+
+dunning_policies = Table(
+    "dunning_policies",
+    metadata,
+    Column("code", Text, primary_key=True),
+    _json("steps"),
+    _now("created_at"),
+)
+
+instructions = Table(
+    "instructions",
+    metadata,
+    _id(),
+    _ref("invoice_id"),
+    _text("kind"),
+    Column("details", JSONB, nullable=False, server_default=text("'{}'")),
+    _text("note"),
+    _text("person"),
+    _now("asked_at"),
+    _at("decided_at", null=True),
+    _text("outcome", null=True),
+    _text("answer", default=""),
+)
+
+bank_statements = Table(
+    "bank_statements",
+    metadata,
+    _id(),
+    _text("sha256"),
+    _text("document_sha256"),
+    _text("format"),
+    _text("account_iban"),
+    _text("statement_number"),
+    _whole("entries"),
+    _text("uploaded_by"),
+    _now("uploaded_at"),
+)
+
+bank_matches = Table(
+    "bank_matches",
+    metadata,
+    Column("bank_transaction_id", BigInteger, primary_key=True),
+    Column("invoice_id", BigInteger, primary_key=True),
+    _amount("amount"),
+    _ref("payment_id", null=True),
+    _at("booked_at", null=True),
 )
 
 emails = Table(
@@ -348,6 +468,9 @@ webhook_events = Table(
     _json("payload"),
     _now("received_at"),
     _at("applied_at", null=True),
+    _ref("invoice_id", null=True),
+    _text("outcome", null=True),
+    _text("note", default=""),
 )
 
 audit_log = Table(

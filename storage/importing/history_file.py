@@ -106,6 +106,7 @@ def write_history(connection: Connection, rows: list[dict[str, Any]], *, today: 
                     method="other",
                     status="succeeded",
                     amount=row["amount_paid"],
+                    allocated=row["amount_paid"],
                     currency=row["currency"],
                     idempotency_key=f"{row['number']}/import",
                     business_date=min(row["due_on"], today),
@@ -246,4 +247,6 @@ def _invoice_values(
         "due_on": row["due_on"],
         "issued_at": func.now(),
         "settled_on": min(row["due_on"], today) if row["status"] == "paid" else None,
+        # nobody is dunned for what an older system sent until a person says so
+        "on_hold": not settled,
     }
