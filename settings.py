@@ -36,6 +36,12 @@ class Settings(BaseSettings):
     """How long closed workflows stay readable; the audit log in PostgreSQL is for good."""
     task_queue: str = "billwright"
 
+    stripe_api_key: SecretStr | None = Field(None, validation_alias="STRIPE_API_KEY")
+    stripe_api_base: str | None = Field(None, validation_alias="STRIPE_API_BASE")
+    """Where the payment gateway answers; no slash at the end. None: Stripe's own address."""
+    stripe_webhook_secret: SecretStr | None = Field(None, validation_alias="STRIPE_WEBHOOK_SECRET")
+    """With this Stripe signs what it sends to `/webhooks/stripe`."""
+
     smtp_host: str = Field("127.0.0.1", validation_alias="SMTP_HOST")
     smtp_port: int = Field(1025, validation_alias="SMTP_PORT")
     smtp_username: str | None = Field(None, validation_alias="SMTP_USERNAME")
@@ -44,6 +50,8 @@ class Settings(BaseSettings):
     mails_per_second: float = Field(10, gt=0)
     """What the mail server lets through; the invoices of a cycle go out at this pace, behind it."""
     mail_from: str = "billing@billwright.example"
+    finance_email: str = "finance@billwright.example"
+    """Who is told of a case for manual review."""
 
     api_host: str = "127.0.0.1"
     api_port: int = 8000
@@ -51,6 +59,9 @@ class Settings(BaseSettings):
     """Base of the links that payers receive; no slash at the end."""
     secret: SecretStr = SecretStr("")
     """Signs payer links. `billwright up` makes one; production must set it."""
+
+    card_link_days: int = Field(14, ge=1)
+    """For how many days a link to change the card is good."""
 
     # --- how the seller bills
     seller_time_zone: str = "UTC"
@@ -63,6 +74,8 @@ class Settings(BaseSettings):
     # --- how hard the machine works
     day_seconds: int | None = Field(None, ge=1)
     """Demonstrations only: how many seconds a business day lasts. None: real days."""
+    sweep_seconds: int = Field(120, ge=1)
+    """How often the collection looks for what waits although its signal was lost."""
     customers_in_flight: int = Field(10, ge=1)
     customers_per_page: int = Field(100, ge=1)
     pdf_processes: int = Field(2, ge=1)
@@ -85,6 +98,8 @@ class Required:
     database_url: str
     temporal_address: str
     secret: str
+    stripe_api_key: str
+    stripe_webhook_secret: str
 
 
 def required(configured: Settings) -> Required:
@@ -93,6 +108,8 @@ def required(configured: Settings) -> Required:
         "DATABASE_URL": configured.database_url,
         "TEMPORAL_ADDRESS": configured.temporal_address,
         "BILLWRIGHT_SECRET": configured.secret.get_secret_value(),
+        "STRIPE_API_KEY": reveal(configured.stripe_api_key),
+        "STRIPE_WEBHOOK_SECRET": reveal(configured.stripe_webhook_secret),
     }
     if missing := [name for name, value in values.items() if not value]:
         raise MissingSettings(f"Set {', '.join(missing)}; docs/production.md says to what.")

@@ -14,12 +14,20 @@ from temporalio.worker import (
     Interceptor,
 )
 
+from activities.card_objects import CardGatewayUnavailable
 from domain.errors import BillwrightError
 
 ATTEMPTS_AT_THE_UNKNOWN = 5
 """How often a failure that we have no name for is tried before it counts as a defect."""
 
-_PASSING = (ConnectionError, TimeoutError, socket.gaierror, SMTPException, PoolTimeout)
+_PASSING = (
+    ConnectionError,
+    TimeoutError,
+    socket.gaierror,
+    SMTPException,
+    PoolTimeout,
+    CardGatewayUnavailable,
+)
 # PostgreSQL, appendix A: connection, transaction rollback, resources, operator intervention
 _PASSING_CLASSES = ("08", "40", "53", "57")
 # read-only while a standby takes over; timeouts that end the session; a lock not had in time
@@ -30,7 +38,9 @@ def is_outage(failure: Exception) -> bool:
     """Whether `failure` is of the world's making and passes: waiting cures it, not mending.
 
     Decided by what PostgreSQL says (SQLSTATE), not by the driver's class, which puts a failover
-    and a defect into one. A missing file is no outage, though Python calls it an OSError.
+    and a defect into one. A missing file is no outage, though Python calls it an OSError. Of
+    Stripe's errors those are that the gateway says may pass, among them an API key that is refused:
+    charging goes on once it is mended. A declined card is no failure at all.
     """
     if isinstance(failure, DBAPIError):
         state = getattr(failure.orig, "sqlstate", None)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
+from stack.card_sandbox.service import CardSandbox
 from stack.errors import StackError
 from stack.mailbox import Mailbox
 from stack.ports import HOST, PortBook, Ports, is_free
@@ -76,10 +77,12 @@ class _Application:
 
 
 class EmbeddedStack:
-    """PostgreSQL, the Temporal server and the mailbox of one home, and the application's parts.
+    """PostgreSQL, the Temporal server, the mailbox and the card sandbox of one home, and the
+    application's parts.
 
-    All of them end with this process, even where it is killed; what they had committed is there
-    at the next start.
+    The sandbox is left out where this process's environment names a Stripe account. All of them
+    end with this process, even where it is killed; what they had committed is there at the next
+    start.
 
     Args:
         home: The folder that keeps everything; made where it is missing.
@@ -207,7 +210,7 @@ class EmbeddedStack:
             raise StackError(f"{name} did not come back in {seconds:.0f} s; see {self.home}/logs.")
 
     def stop(self) -> None:
-        """Ends all parts in order: the application's, the mailbox, Temporal, PostgreSQL."""
+        """Ends all parts in order: the application's, then the services."""
         self._supervisor.close()
         if self._addresses is not None:
             self._write_state(ready=False)
@@ -227,13 +230,23 @@ class EmbeddedStack:
         self.stop()
 
     def _start_services(self, secrets: Secrets) -> None:
-        """The three services side by side; the slowest sets the time."""
+        """The services side by side; the slowest sets the time."""
         book = self._book
         postgres = PostgresServer(self.home, book.take("postgres"), secrets.database_password)
         temporal = TemporalServer(self.home, book.take("temporal"), book.take("temporal_ui"))
         mailbox = Mailbox(self.home, book.take("smtp"))
-        api_port = book.take("api")
+        api_url = f"http://{HOST}:{book.take('api')}"
         services: list[Service] = [postgres, temporal, mailbox]
+        sandbox = None
+        if not os.environ.get("STRIPE_API_KEY"):
+            sandbox = CardSandbox(
+                self.home,
+                book.take("cards"),
+                api_key=secrets.card_api_key,
+                webhook_url=f"{api_url}/webhooks/stripe",
+                webhook_secret=secrets.card_webhook_secret,
+            )
+            services.append(sandbox)
         for service in services:
             self._supervisor.add(service)
         with ThreadPoolExecutor(len(services)) as pool:
@@ -248,8 +261,11 @@ class EmbeddedStack:
             smtp_host=HOST,
             smtp_port=mailbox.ports["smtp"],
             mail_dir=mailbox.mail_dir,
-            api_url=f"http://{HOST}:{api_port}",
+            api_url=api_url,
             secret=secrets.link_secret,
+            stripe_api_base=sandbox.url if sandbox else "",
+            stripe_api_key=secrets.card_api_key if sandbox else "",
+            stripe_webhook_secret=secrets.card_webhook_secret if sandbox else "",
         )
 
     def _start_service(self, service: Service) -> None:

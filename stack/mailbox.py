@@ -44,17 +44,19 @@ def store(mail_dir: Path, sender: str, recipients: list[str], content: bytes) ->
     return kept
 
 
-def read_mails(mail_dir: Path) -> list[EmailMessage]:
+def read_mails(mail_dir: Path, *, to: str | None = None) -> list[EmailMessage]:
     """All mails of a Maildir in the order they arrived; none where there is no such folder.
 
-    Lines end in a line feed, whatever they ended in on the wire.
+    Lines end in a line feed, whatever they ended in on the wire. `to`: only those delivered to
+    this address, without a look into the others.
     """
     files = [f for folder in ("new", "cur") for f in mail_dir.glob(f"{folder}/*")]
+    contents = (file.read_bytes() for file in sorted(files, key=lambda f: f.name))
+    delivered = None if to is None else f"Delivered-To: {to}\r\n".encode()
     return [
-        email.message_from_bytes(
-            file.read_bytes().replace(b"\r\n", b"\n"), policy=email.policy.default
-        )
-        for file in sorted(files, key=lambda f: f.name)
+        email.message_from_bytes(content.replace(b"\r\n", b"\n"), policy=email.policy.default)
+        for content in contents
+        if delivered is None or delivered in content
     ]
 
 

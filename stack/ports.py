@@ -12,13 +12,21 @@ from stack.errors import StackError
 
 HOST = "127.0.0.1"
 
-PREFERRED = {"postgres": 5433, "temporal": 7233, "temporal_ui": 8233, "smtp": 1025, "api": 8000}
+PREFERRED = {
+    "postgres": 5433,
+    "temporal": 7233,
+    "temporal_ui": 8233,
+    "smtp": 1025,
+    "cards": 12111,
+    "api": 8000,
+}
 
 TITLES = {
     "postgres": "PostgreSQL",
     "temporal": "the Temporal server",
     "temporal_ui": "the Temporal Web UI",
     "smtp": "the mailbox",
+    "cards": "the card sandbox",
     "api": "the API",
 }
 
@@ -34,6 +42,7 @@ class Ports:
     temporal: int | None = None
     temporal_ui: int | None = None
     smtp: int | None = None
+    cards: int | None = None
     api: int | None = None
 
 

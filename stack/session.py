@@ -83,9 +83,18 @@ def _end(signum: int, frame: object) -> None:
 
 
 def at(settings: Settings, addresses: StackAddresses) -> Settings:
-    """`settings` with the addresses of an embedded stack."""
+    """`settings` with the addresses of an embedded stack.
+
+    A Stripe account is kept where the stack was started with one, instead of a card sandbox.
+    """
+    cards = {
+        "stripe_api_base": addresses.stripe_api_base,
+        "stripe_api_key": SecretStr(addresses.stripe_api_key),
+        "stripe_webhook_secret": SecretStr(addresses.stripe_webhook_secret),
+    }
     return settings.model_copy(
         update={
+            **(cards if addresses.stripe_api_base else {}),
             "home": addresses.home,
             "database_url": addresses.database_url,
             "temporal_address": addresses.temporal_address,

@@ -10,8 +10,15 @@ fail() { echo "$*" >&2; exit 1; }
 
 # --- done before, with these very pins and this interpreter?
 fingerprint=$(cat requirements.txt pyproject.toml stack/setup.sh | sha256sum | cut -c1-16)
-if [ -x .venv/bin/python ] && [ "$(cat "$stamp" 2>/dev/null)" = "$fingerprint" ] &&
-    .venv/bin/python -c 'import sys; from stack.temporal import find_server; sys.exit(find_server() is None)'; then
+servers_present() {
+    .venv/bin/python - "$want" <<'PYTHON'
+import sys
+from stack.stripe_mock import find_stripe_mock
+from stack.temporal import find_server
+sys.exit(find_server() is None or (sys.argv[1] == "test" and find_stripe_mock() is None))
+PYTHON
+}
+if [ -x .venv/bin/python ] && [ "$(cat "$stamp" 2>/dev/null)" = "$fingerprint" ] && servers_present; then
     exit 0
 fi
 
@@ -26,7 +33,7 @@ for candidate in "${PYTHON:-}" python3 python3.14 python3.13 python3.12 python3.
 done
 [ -n "$python" ] || fail "Billwright needs Python 3.11 or newer: install it (Debian 12, Ubuntu 24.04: python3), or name one with PYTHON=/path/to/python3."
 
-# --- system packages: text layout and a font for the PDFs; Java and Maven for the tests
+# --- system packages: text layout and a font for the PDFs; a browser, Java and Maven for the tests
 packages=()
 PATH=$PATH:/sbin:/usr/sbin
 libraries=$(ldconfig -p)
@@ -35,6 +42,9 @@ library libpango-1.0.so.0 libpango-1.0-0
 library libpangoft2-1.0.so.0 libpangoft2-1.0-0
 library libharfbuzz-subset.so.0 libharfbuzz-subset0
 [ -n "$(find /usr/share/fonts -iname 'Inter*' -print -quit 2>/dev/null)" ] || packages+=(fonts-inter)
+if [ "$want" = test ]; then
+    command -v chromium chromium-browser google-chrome >/dev/null || packages+=(chromium)
+fi
 [ -x .venv/bin/python ] || "$python" -c 'import ensurepip' 2>/dev/null || packages+=(python3-venv)
 if [ "${#packages[@]}" -gt 0 ]; then
     echo "System packages: ${packages[*]}"
@@ -66,5 +76,6 @@ export PIP_DISABLE_PIP_VERSION_CHECK=1
 .venv/bin/python -m stack.temporal install
 if [ "$want" = test ]; then
     .venv/bin/python -m stack.test_server install
+    .venv/bin/python -m stack.stripe_mock install
 fi
 echo "$fingerprint" >"$stamp"

@@ -46,6 +46,11 @@ class StackAddresses:
     """Where the API answers once that part is started; no slash at the end."""
     secret: str = field(repr=False)
     """Signs payer links."""
+    stripe_api_base: str = ""
+    """Where the card sandbox answers, no slash at the end; empty where Stripe itself is used."""
+    stripe_api_key: str = field(default="", repr=False)
+    """Of the card sandbox, as is the next; both empty where Stripe itself is used."""
+    stripe_webhook_secret: str = field(default="", repr=False)
     pids: Mapping[str, int] = field(default_factory=dict)
     """Process ids by part; `supervisor` is the process that holds the stack."""
 
@@ -53,6 +58,7 @@ class StackAddresses:
         """The variables with which a process finds this stack, on top of `base`.
 
         A public address and a secret that `base` sets are kept: they are the installation's own.
+        So is a Stripe account, where the stack was started with one.
 
         Args:
             base: Default: this process's environment.
@@ -70,6 +76,16 @@ class StackAddresses:
             "BILLWRIGHT_API_PORT": self.api_url.rpartition(":")[2],
             "BILLWRIGHT_PUBLIC_URL": given.get("BILLWRIGHT_PUBLIC_URL") or self.api_url,
             "BILLWRIGHT_SECRET": given.get("BILLWRIGHT_SECRET") or self.secret,
+            **self._card_environment(),
+        }
+
+    def _card_environment(self) -> dict[str, str]:
+        if not self.stripe_api_base:
+            return {}
+        return {
+            "STRIPE_API_BASE": self.stripe_api_base,
+            "STRIPE_API_KEY": self.stripe_api_key,
+            "STRIPE_WEBHOOK_SECRET": self.stripe_webhook_secret,
         }
 
 
@@ -79,6 +95,18 @@ class Secrets:
 
     database_password: str
     link_secret: str
+    card_api_key: str
+    """Of the card sandbox, as is the next."""
+    card_webhook_secret: str
+
+    @classmethod
+    def new(cls) -> "Secrets":
+        return cls(
+            database_password=secrets.token_urlsafe(24),
+            link_secret=secrets.token_urlsafe(32),
+            card_api_key=f"sk_test_{secrets.token_hex(24)}",
+            card_webhook_secret=f"whsec_{secrets.token_hex(24)}",
+        )
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -103,22 +131,27 @@ def sync_folder(folder: Path) -> None:
 
 
 def load_secrets(home: Path) -> Secrets:
-    """The secrets of `home`, made on first use.
+    """The secrets of `home`, made on first use; one that an older home lacks is made then.
 
     Raises:
         StackError: The file is damaged.
     """
     path = home / SECRETS
+    new = Secrets.new()
     try:
-        return Secrets(**json.loads(path.read_text()))
+        kept = json.loads(path.read_text())
+        known = replace(new, **kept)
+        if "database_password" not in kept or "link_secret" not in kept:
+            raise ValueError("a secret that is in use is lost")
     except FileNotFoundError:
-        made = Secrets(secrets.token_urlsafe(24), secrets.token_urlsafe(32))
-        write_atomically(path, json.dumps(asdict(made), indent=2))
-        return made
+        kept, known = {}, new
     except (ValueError, TypeError) as error:
         raise StackError(
             f"{path} is damaged; restore it from a backup, or remove {home} to start anew."
         ) from error
+    if kept != asdict(known):
+        write_atomically(path, json.dumps(asdict(known), indent=2))
+    return known
 
 
 class HomeLock:

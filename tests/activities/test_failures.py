@@ -12,6 +12,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput
 
+from activities.card_objects import CardGatewayUnavailable, CardGone
 from activities.failures import ATTEMPTS_AT_THE_UNKNOWN, FailurePolicy
 from activities.pdf import DocumentWillNotRender
 from domain.errors import Conflict, NotFound
@@ -48,6 +49,7 @@ async def test_a_result_passes() -> None:
         (NotFound("There is no invoice INV-1."), "not_found"),
         (Conflict("not yet"), "conflict"),
         (DocumentWillNotRender("INV-1", "the logo"), "document_will_not_render"),
+        (CardGone("Stripe (400): No such customer"), "card_gone"),
     ],
 )
 async def test_a_refusal_is_final_at_once_and_keeps_its_code(refusal: Any, code: str) -> None:
@@ -65,6 +67,7 @@ async def test_a_refusal_is_final_at_once_and_keeps_its_code(refusal: Any, code:
         InterfaceError("SELECT 1", {}, Exception("the connection is closed")),
         PoolTimeout("no connection in 30 s"),
         SMTPServerDisconnected("gone"),
+        CardGatewayUnavailable("Stripe (401): Invalid API Key provided."),
         DBAPIError("UPDATE", {}, ReadOnlySqlTransaction("a standby took over")),
         DBAPIError("UPDATE", {}, DeadlockDetected("deadlock")),
         DBAPIError("UPDATE", {}, AdminShutdown("terminating connection")),
