@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from typing import ClassVar
 
 from domain.invoice import TaxLine
 from domain.parties import BilledCustomer, Seller
@@ -30,6 +31,8 @@ class InvoiceDocument:
         payment_url: the payer's link, printed as text and as a QR code.
         amounts: in `currency`, rounded to its minor unit.
     """
+
+    title: ClassVar[str] = "Invoice"
 
     number: str
     currency: str

@@ -1,4 +1,4 @@
-"""An invoice's pages: from `InvoiceDocument` to the bytes of a PDF.
+"""The pages of invoices and credit notes: from a document to the bytes of a PDF.
 
 Bound to the CPU, so it is meant for a process pool. The same document always gives the same
 bytes: dates come from the document, and nothing reads a clock, a network or a file outside
@@ -29,6 +29,7 @@ from weasyprint.text import ffi
 from weasyprint.text.fonts import FontConfiguration
 from weasyprint.urls import URLFetcherResponse
 
+from activities.credit_document import CreditNoteDocument, printed_credit_note
 from activities.invoice_document import InvoiceDocument
 from activities.invoice_text import printed_invoice
 from domain.errors import BillwrightError
@@ -41,19 +42,37 @@ _QR_MASK = 3  # any mask decodes alike; trying all eight costs 6 ms
 
 _log = logging.getLogger(__name__)
 
+PrintedDocument = InvoiceDocument | CreditNoteDocument
+
 
 class DocumentWillNotRender(BillwrightError):
-    """An invoice has no PDF, for a reason in its data: rendering it again will not help."""
+    """A document has no PDF, for a reason in its data: rendering it again will not help.
+
+    `title` says what the document is.
+    """
 
     code = "document_will_not_render"
 
-    def __init__(self, number: str, reason: str) -> None:
-        super().__init__(f"Invoice {number} cannot be rendered: {reason}")
+    def __init__(self, number: str, reason: str, title: str = InvoiceDocument.title) -> None:
+        super().__init__(f"{title} {number} cannot be rendered: {reason}")
         self.number = number
         self.reason = reason
+        self.title = title
 
-    def __reduce__(self) -> tuple[type["DocumentWillNotRender"], tuple[str, str]]:
-        return type(self), (self.number, self.reason)  # it travels out of a pool's process
+    @classmethod
+    def because(cls, document: PrintedDocument, reason: str) -> "DocumentWillNotRender":
+        return cls(document.number, reason, document.title)
+
+    def __reduce__(self) -> tuple[type["DocumentWillNotRender"], tuple[str, str, str]]:
+        # it travels out of a pool's process
+        return type(self), (self.number, self.reason, self.title)
+
+
+def render_pdf(document: PrintedDocument) -> bytes:
+    """The invoice or the credit note as a PDF of A4 pages. Raises DocumentWillNotRender."""
+    if isinstance(document, InvoiceDocument):
+        return render_invoice_pdf(document)
+    return render_credit_note_pdf(document)
 
 
 def render_invoice_pdf(document: InvoiceDocument) -> bytes:
@@ -62,17 +81,23 @@ def render_invoice_pdf(document: InvoiceDocument) -> bytes:
     Raises DocumentWillNotRender for a logo that is no SVG, and for anything on the page that
     points outside the document: nothing is ever fetched, and no gap is left silently.
     """
+    texts = {**printed_invoice(document), "qr_code": _QR_CODE}
+    images = {} if nothing_to_pay(document.total) else {_QR_CODE: _QrCode(document.payment_url)}
+    return _render(document, "invoice.html.j2", texts, images)
+
+
+def render_credit_note_pdf(document: CreditNoteDocument) -> bytes:
+    """The credit note as a PDF of A4 pages. Raises DocumentWillNotRender as for an invoice."""
+    return _render(document, "credit_note.html.j2", printed_credit_note(document), {})
+
+
+def _render(
+    document: PrintedDocument, template: str, texts: dict[str, Any], images: dict[str, Any]
+) -> bytes:
     _warn_of_missing_subsetter()
     fetcher = _LogoOnly(_checked_logo(document))
-    markup = _NOT_XML.sub(
-        "\ufffd",
-        _template().render(
-            printed_invoice(document),
-            logo=_LOGO if document.seller.logo_svg else "",
-            qr_code=_QR_CODE,
-        ),
-    )
-    images = {} if nothing_to_pay(document.total) else {_QR_CODE: _QrCode(document.payment_url)}
+    logo = _LOGO if document.seller.logo_svg else ""
+    markup = _NOT_XML.sub("\ufffd", _template(template).render(texts, logo=logo))
     with _errors_logged() as errors:
         try:
             pages = _Pages(markup, fetcher).lay_out(images)
@@ -80,18 +105,18 @@ def render_invoice_pdf(document: InvoiceDocument) -> bytes:
             content: bytes = pages.write_pdf(finisher=_compress, uncompressed_pdf=True)
         except Exception as failure:
             reason = f"{type(failure).__name__}: {failure}"
-            raise DocumentWillNotRender(document.number, reason) from failure
+            raise DocumentWillNotRender.because(document, reason) from failure
     if fetcher.refused:
-        raise DocumentWillNotRender(document.number, _refers_to(fetcher.refused[0]))
+        raise DocumentWillNotRender.because(document, _refers_to(fetcher.refused[0]))
     if errors:
-        raise DocumentWillNotRender(document.number, errors[0])
-    _warn_of_missing_glyphs(document.number, pages.fonts.values())
+        raise DocumentWillNotRender.because(document, errors[0])
+    _warn_of_missing_glyphs(document, pages.fonts.values())
     return content
 
 
 def warm_up() -> None:
     """Reads template, stylesheet and fonts, so that the first invoice need not wait for them."""
-    _template()
+    _template("invoice.html.j2")
     _stylesheet()
 
 
@@ -195,7 +220,7 @@ class _QrCode:
         stream.fill()
 
 
-def _checked_logo(document: InvoiceDocument) -> str:
+def _checked_logo(document: PrintedDocument) -> str:
     """The seller's logo, or empty. Raises DocumentWillNotRender where it is no SVG."""
     logo_svg = document.seller.logo_svg
     if not logo_svg:
@@ -203,13 +228,13 @@ def _checked_logo(document: InvoiceDocument) -> str:
     try:
         root = ElementTree.fromstring(logo_svg)
     except (ElementTree.ParseError, ValueError) as error:
-        raise DocumentWillNotRender(document.number, f"the logo is no SVG: {error}.") from error
+        raise DocumentWillNotRender.because(document, f"the logo is no SVG: {error}.") from error
     if root.tag != "{http://www.w3.org/2000/svg}svg":
-        raise DocumentWillNotRender(document.number, f"the logo is no SVG but {root.tag!r}.")
+        raise DocumentWillNotRender.because(document, f"the logo is no SVG but {root.tag!r}.")
     for element in root.iter():
         for name, value in element.attrib.items():
             if name.rpartition("}")[2] == "href" and not value.startswith("#"):
-                raise DocumentWillNotRender(document.number, _refers_to(value))
+                raise DocumentWillNotRender.because(document, _refers_to(value))
     return logo_svg
 
 
@@ -231,14 +256,14 @@ def _stylesheet() -> CSS:
 
 
 @cache
-def _template() -> Template:
+def _template(name: str) -> Template:
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
     )
-    return environment.get_template("invoice.html.j2")
+    return environment.get_template(name)
 
 
 # --- complaints
@@ -276,12 +301,13 @@ def _warn_of_missing_subsetter() -> None:
         )
 
 
-def _warn_of_missing_glyphs(number: str, fonts: Iterable[Any]) -> None:
+def _warn_of_missing_glyphs(document: PrintedDocument, fonts: Iterable[Any]) -> None:
     missing = sorted({chr(point) for font in fonts for point in font.missing})
     if missing:
         _log.warning(
-            "Invoice %s prints boxes for %s: no installed font has them. "
+            "%s %s prints boxes for %s: no installed font has them. "
             "Install one that does, such as fonts-noto-cjk.",
-            number,
+            document.title,
+            document.number,
             " ".join(missing),
         )

@@ -9,8 +9,7 @@ from concurrent.futures import CancelledError, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 
-from activities.invoice_document import InvoiceDocument
-from activities.pdf import DocumentWillNotRender, render_invoice_pdf, warm_up
+from activities.pdf import DocumentWillNotRender, PrintedDocument, render_pdf, warm_up
 
 _PR_SET_PDEATHSIG = 1
 _PATIENCE_SECONDS = 25
@@ -18,7 +17,7 @@ _PAUSE_SECONDS = 1  # a pause shorter than this is not the end of a cycle
 
 
 class PdfPool:
-    """`processes` processes that render invoices; a pool whose process died is made anew."""
+    """`processes` processes that render documents; a pool whose process died is made anew."""
 
     def __init__(self, processes: int) -> None:
         self._processes = processes
@@ -27,8 +26,8 @@ class PdfPool:
         self._busy_until = 0.0
         self._executor = self._make(processes)
 
-    def render(self, document: InvoiceDocument) -> bytes:
-        """The invoice's PDF; waits for a free process.
+    def render(self, document: PrintedDocument) -> bytes:
+        """The document's PDF; waits for a free process.
 
         A process that dies, or is busy for too long, takes the documents beside it along; each of
         them is then rendered alone, so that only the one at fault fails. Raises
@@ -37,22 +36,22 @@ class PdfPool:
         executor = self._executor
         self._began(1)
         try:
-            return executor.submit(render_invoice_pdf, document).result(_PATIENCE_SECONDS)
+            return executor.submit(render_pdf, document).result(_PATIENCE_SECONDS)
         except (BrokenProcessPool, CancelledError, TimeoutError):
             self._replace(executor)
             return self._render_alone(document)
         finally:
             self._began(-1)
 
-    def _render_alone(self, document: InvoiceDocument) -> bytes:
+    def _render_alone(self, document: PrintedDocument) -> bytes:
         alone = self._make(1)
         try:
-            return alone.submit(render_invoice_pdf, document).result(_PATIENCE_SECONDS)
+            return alone.submit(render_pdf, document).result(_PATIENCE_SECONDS)
         except BrokenProcessPool as died:
-            raise DocumentWillNotRender(document.number, "its renderer died twice.") from died
+            raise DocumentWillNotRender.because(document, "its renderer died twice.") from died
         except TimeoutError as late:
-            raise DocumentWillNotRender(
-                document.number, f"it takes longer than {_PATIENCE_SECONDS} s."
+            raise DocumentWillNotRender.because(
+                document, f"it takes longer than {_PATIENCE_SECONDS} s."
             ) from late
         finally:
             _end(alone)
