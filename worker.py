@@ -2,9 +2,11 @@
 
 import asyncio
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import structlog
 from temporalio.client import Client
@@ -17,30 +19,42 @@ from temporalio.worker import (
 )
 
 from activities.billing_cycle import CycleActivities
-from activities.delivery import DeliveryActivities
+from activities.card_gateway import CardGateway
+from activities.charging import ChargingActivities
+from activities.collection import CollectionActivities
+from activities.credit_notes import CreditNoteActivities
+from activities.delivery import DeliveryActivities, Office
 from activities.failures import FailurePolicy
-from activities.issuing import IssuingActivities, PayerLinks
+from activities.issuing import IssuingActivities
 from activities.mail_slots import MailGivesWay
 from activities.mailer import Mailer
+from activities.payer_links import PayerLinks
 from activities.rendering import PdfPool
-from activities.settlement import SettlementActivities
+from activities.sweeping import SweepingActivities
+from domain.periods import BusinessCalendar
 from domain.tax import TaxPolicy
 from settings import Settings, required, reveal
 from storage.engine import make_engine
 from storage.schema import migrate
 from workflows.billing_cycle import BillingCycle
+from workflows.collection_sweep import CollectionSweep
 from workflows.connection import connect, prepare_namespace
+from workflows.contracts.collection import SweepOrder
 from workflows.customer_billing import CustomerBilling
-from workflows.ids import mail_queue
+from workflows.cycle_release import CycleRelease
+from workflows.ids import card_queue, mail_queue
 from workflows.invoice_lifecycle import InvoiceLifecycle
+from workflows.starting import keep_sweeping
 
 THREADS = 20
 POLLERS = 20
 """Of workflow tasks; five, the SDK's default, leave the worker waiting."""
 MAILS_AT_ONCE = 4
+CARDS_AT_ONCE = 4
 GRACE = timedelta(seconds=20)
+_THREADS_IN_ALL = THREADS + MAILS_AT_ONCE + CARDS_AT_ONCE
 
-WORKFLOWS = (BillingCycle, CustomerBilling, InvoiceLifecycle)
+WORKFLOWS = (BillingCycle, CustomerBilling, InvoiceLifecycle, CycleRelease, CollectionSweep)
 
 log = structlog.get_logger()
 
@@ -55,8 +69,8 @@ async def _serve(settings: Settings) -> None:
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
-    engine = make_engine(needed.database_url, pool_size=THREADS + MAILS_AT_ONCE, checked=False)
-    migrate(engine, today=datetime.now(UTC).date())  # noqa: TID251 - which partitions to make
+    engine = make_engine(needed.database_url, pool_size=_THREADS_IN_ALL, checked=False)
+    migrate(engine, today=_now().date())
     client = await connect(
         needed.temporal_address,
         settings.temporal_namespace,
@@ -64,47 +78,95 @@ async def _serve(settings: Settings) -> None:
         tls=settings.temporal_tls,
     )
     await prepare_namespace(client, retention=timedelta(days=settings.temporal_retention_days))
+    await keep_sweeping(
+        client,
+        SweepOrder(BusinessCalendar(settings.seller_time_zone, settings.day_seconds)),
+        every=timedelta(seconds=settings.sweep_seconds),
+        task_queue=settings.task_queue,
+    )
     pool = PdfPool(settings.pdf_processes)
-    with ThreadPoolExecutor(THREADS + MAILS_AT_ONCE, thread_name_prefix="activity") as threads:
+    with ThreadPoolExecutor(_THREADS_IN_ALL, thread_name_prefix="activity") as threads:
         links = PayerLinks(settings.public_url, needed.secret)
-        billing, mail = build_workers(
-            client,
-            settings.task_queue,
-            threads,
+        issuing = IssuingActivities(engine, render=pool.render, links=links)
+        activities = Activities(
             CycleActivities(
                 engine,
                 time_zone=settings.seller_time_zone,
                 tax_policy=TaxPolicy(settings.seller_country, settings.reverse_charge),
             ),
-            IssuingActivities(engine, render=pool.render, links=links),
-            DeliveryActivities(engine, mailer=_mailer(settings), links=links),
-            SettlementActivities(engine),
+            issuing,
+            CollectionActivities(engine),
+            CreditNoteActivities(engine, render=pool.render, issuing=issuing),
+            ChargingActivities(
+                engine,
+                gateway=CardGateway(needed.stripe_api_key, api_base=settings.stripe_api_base),
+                now=_now,
+            ),
+            DeliveryActivities(
+                engine,
+                mailer=_mailer(settings),
+                links=links,
+                office=Office(
+                    settings.finance_email,
+                    settings.public_url,
+                    settings.card_link_days,
+                    today=lambda: _now().astimezone(ZoneInfo(settings.seller_time_zone)).date(),
+                ),
+            ),
+            SweepingActivities(engine),
+        )
+        workers = build_workers(
+            client,
+            settings.task_queue,
+            threads,
+            activities,
             mails_per_second=settings.mails_per_second,
             rendering=pool.is_busy,
         )
-        async with billing, mail:
+        async with workers.billing, workers.mail, workers.cards:
             log.info("worker ready", task_queue=settings.task_queue)
             await stop.wait()
     pool.close()
     engine.dispose()
 
 
+@dataclass(frozen=True)
+class Activities:
+    """Every activity of the product, by what it is about."""
+
+    cycle: CycleActivities
+    issuing: IssuingActivities
+    collection: CollectionActivities
+    credit_notes: CreditNoteActivities
+    charging: ChargingActivities
+    delivery: DeliveryActivities
+    sweeping: SweepingActivities
+
+
+@dataclass(frozen=True)
+class Workers:
+    """The worker of all workflows and their short steps, and those of the two slow worlds."""
+
+    billing: Worker
+    mail: Worker
+    cards: Worker
+
+
 def build_workers(
     client: Client,
     task_queue: str,
     threads: ThreadPoolExecutor,
-    cycle: CycleActivities,
-    issuing: IssuingActivities,
-    delivery: DeliveryActivities,
-    settlement: SettlementActivities,
+    activities: Activities,
     *,
     mails_per_second: float,
     rendering: Callable[[], bool],
-) -> tuple[Worker, Worker]:
-    """The worker with every workflow and activity of the product, and the one that sends mail.
+) -> Workers:
+    """The workers of one process.
 
-    `rendering` tells whether invoices are being made, which mail gives way to.
+    `rendering` tells whether invoices are being made, which mail and charges give way to.
     """
+    cycle, issuing, collection = activities.cycle, activities.issuing, activities.collection
+    delivery, charging, sweeping = activities.delivery, activities.charging, activities.sweeping
     billing = Worker(
         client,
         task_queue=task_queue,
@@ -119,9 +181,15 @@ def build_workers(
             issuing.render_invoice,
             issuing.post_invoice,
             issuing.record_failure,
-            settlement.settle_invoice,
-            settlement.mark_overdue,
+            collection.load_case,
+            collection.take_in,
+            collection.carry_out,
+            collection.mark_overdue,
+            collection.begin_review,
+            activities.credit_notes.render_credit_note,
             delivery.record_undelivered,
+            sweeping.find_waiting,
+            sweeping.release_page,
         ],
         activity_executor=threads,
         max_concurrent_activities=THREADS,
@@ -131,22 +199,63 @@ def build_workers(
         interceptors=[FailurePolicy()],
         graceful_shutdown_timeout=GRACE,
     )
-    mail = Worker(
+    mail = _behind_the_billing(
         client,
-        task_queue=mail_queue(task_queue),
-        activities=[delivery.deliver_invoice],
+        mail_queue(task_queue),
+        threads,
+        [delivery.send_notice],
+        at_once=MAILS_AT_ONCE,
+        rendering=rendering,
+        per_second=mails_per_second,
+    )
+    cards = _behind_the_billing(
+        client,
+        card_queue(task_queue),
+        threads,
+        [
+            charging.charge_invoice,
+            charging.open_checkout,
+            charging.open_card_setup,
+            charging.close_checkouts,
+            charging.refund_credit_note,
+        ],
+        at_once=CARDS_AT_ONCE,
+        rendering=rendering,
+    )
+    return Workers(billing, mail, cards)
+
+
+def _behind_the_billing(
+    client: Client,
+    task_queue: str,
+    threads: ThreadPoolExecutor,
+    activities: Sequence[Callable[..., object]],
+    *,
+    at_once: int,
+    rendering: Callable[[], bool],
+    per_second: float | None = None,
+) -> Worker:
+    """A worker of activities only, which gives way to rendering (docs/decisions/0009)."""
+    return Worker(
+        client,
+        task_queue=task_queue,
+        activities=activities,
         activity_executor=threads,
         tuner=WorkerTuner.create_composite(
             workflow_supplier=FixedSizeSlotSupplier(1),
-            activity_supplier=MailGivesWay(MAILS_AT_ONCE, rendering=rendering),
+            activity_supplier=MailGivesWay(at_once, rendering=rendering),
             local_activity_supplier=FixedSizeSlotSupplier(1),
             nexus_supplier=FixedSizeSlotSupplier(1),
         ),
-        max_task_queue_activities_per_second=mails_per_second,
+        max_task_queue_activities_per_second=per_second,
         interceptors=[FailurePolicy()],
         graceful_shutdown_timeout=GRACE,
     )
-    return billing, mail
+
+
+def _now() -> datetime:
+    """For partitions and links, which live by the world's calendar; business days never do."""
+    return datetime.now(UTC)  # noqa: TID251 - the worker's one clock
 
 
 def _mailer(settings: Settings) -> Mailer:

@@ -1,165 +1,241 @@
-"""The invoice by e-mail, with its PDF."""
+"""E-mails about an invoice: written down, sent, and recorded with the step that they are."""
 
 import smtplib
-from email.header import Header
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
 from email.message import Message
-from email.mime.application import MIMEApplication
-from email.mime.multipart import MIMEMultipart
-from email.mime.text import MIMEText
-from email.utils import formataddr, formatdate
-from functools import cache
-from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine, select
 from temporalio import activity
 
-from activities.formatting import format_amount, format_day
-from activities.issuing import PayerLinks
+from activities.collection import ACTOR
+from activities.formatting import format_day
 from activities.mailer import Mailer, Refusals
+from activities.messages import Notice, compose, subject
+from activities.payer_links import PayerLinks
+from domain.dunning import EVENT_OF_NOTICE, Case, days_late, step_number
+from domain.emails import EmailKind
 from domain.errors import Conflict
-from domain.invoice import nothing_to_pay
-from domain.parties import PaymentMethod, Seller
+from domain.parties import PaymentMethod
 from storage import emails
+from storage.collection import LockedInvoice, load_case
+from storage.credit_notes import load_credit_note
 from storage.documents import fetch_document
 from storage.emails import EmailKey
 from storage.engine import transaction
-from storage.invoices import Invoice, load_invoice
+from storage.invoices import Invoice, load_invoice, load_timeline
 from storage.sellers import seller_version
-from workflows.contracts.lifecycle import Occasion, UndeliveredReport
+from storage.tables import payments
+from workflows.contracts.lifecycle import NoticeOrder, UndeliveredReport
 
-_TEMPLATES = Path(__file__).resolve().parent.parent / "templates" / "email"
-ACTOR = "invoice-lifecycle"
+_WITH_INVOICE = (
+    EmailKind.INVOICE,
+    EmailKind.RECEIPT,
+    EmailKind.UPDATE_PAYMENT_METHOD,
+    EmailKind.AUTHENTICATE,
+    EmailKind.REMINDER,
+    EmailKind.URGENT_NOTICE,
+)
+
+
+@dataclass(frozen=True)
+class Office:
+    """Where people are reached: the finance team's address, and where they see a case.
+
+    `card_link_days`: for how long a link to change the card is good.
+    Those are days of the world's calendar, `today`, also where a demonstration has its own.
+    """
+
+    finance_email: str
+    public_url: str
+    card_link_days: int
+    today: Callable[[], date]
 
 
 class DeliveryActivities:
-    def __init__(self, engine: Engine, *, mailer: Mailer, links: PayerLinks) -> None:
+    def __init__(
+        self, engine: Engine, *, mailer: Mailer, links: PayerLinks, office: Office
+    ) -> None:
         self._engine = engine
         self._mailer = mailer
         self._links = links
+        self._office = office
 
     @activity.defn
-    def deliver_invoice(self, occasion: Occasion) -> None:
-        """Written down, sent, recorded: killed between the last two, the same Message-ID goes
-        once more, which mail programs show as one.
+    def send_notice(self, order: NoticeOrder) -> Case:
+        """Killed between the server's 250 and our record, the same Message-ID goes once more,
+        which mail programs show as one.
         """
-        key = _key(occasion.number)
+        key = _key(order)
         with transaction(self._engine) as connection:
-            invoice = load_invoice(connection, occasion.number)
-            seller = seller_version(connection, invoice.seller_version)
-            if invoice.pdf_sha256 is None:
-                raise Conflict(f"{occasion.number} has no document yet; issue it first.")
-            pdf = fetch_document(connection, invoice.pdf_sha256)
-            message = invoice_message(
-                key,
-                invoice,
-                seller,
-                self._links.pay(occasion.number, invoice.link_version),
-                pdf,
-                sender=self._mailer.sender,
-            )
+            case = load_case(connection, order.number)
+            if _comes_too_late(order, case):
+                return case
+            invoice = load_invoice(connection, order.number)
+            notice = self._notice(connection, order, invoice, case)
+            recipients = self._recipients(order, invoice)
             to_send = emails.prepare_email(
                 connection,
                 key,
-                recipients=invoice.customer.billing_emails,
-                subject=_subject(occasion.number, seller),
-                business_date=occasion.business_date,
+                recipients=[*recipients, *order.cc],
+                subject=subject(notice),
+                business_date=order.business_date,
             )
-        if not to_send:
-            return
-        refused, sent = "", False
+            attachments = _attachments(connection, order, invoice) if to_send else []
+        if to_send:
+            message = compose(
+                notice,
+                message_id=key.message_id,
+                sender=self._mailer.sender,
+                recipients=recipients,
+                cc=order.cc,
+                attachments=attachments,
+            )
+            refused, sent = self._send(message)
+            with transaction(self._engine) as connection:
+                self._record(connection, order, sent=sent, refused=refused)
+        with transaction(self._engine) as connection:
+            return load_case(connection, order.number)
+
+    @activity.defn
+    def record_undelivered(self, report: UndeliveredReport) -> Case:
+        """The step counts as taken: the customer cannot be reached by e-mail, a person can see."""
+        with transaction(self._engine) as connection:
+            self._record(connection, report.order, sent=False, refused=report.reason)
+            return load_case(connection, report.order.number)
+
+    def _send(self, message: Message) -> tuple[str, bool]:
+        """Why the server refuses it for good, for some or all; and whether anybody gets it."""
         try:
-            refused, sent = _reasons(self._mailer.send(message)), True
+            return _reasons(self._mailer.send(message)), True
         except smtplib.SMTPException as trouble:
             refused = _refused_for_good(trouble)
             if not refused:
                 raise
-        on = occasion.business_date
-        with transaction(self._engine) as connection:
-            if sent:
-                emails.record_sent(connection, key, business_date=on, actor=ACTOR)
-            if refused:
-                emails.record_refused(
-                    connection, key, reason=refused, business_date=on, actor=ACTOR
-                )
+            return refused, False
 
-    @activity.defn
-    def record_undelivered(self, report: UndeliveredReport) -> None:
-        with transaction(self._engine) as connection:
-            emails.record_refused(
-                connection,
-                _key(report.number),
-                reason=report.reason,
-                business_date=report.business_date,
-                actor=ACTOR,
-            )
+    def _record(
+        self, connection: Connection, order: NoticeOrder, *, sent: bool, refused: str
+    ) -> None:
+        """The e-mail, and the step of dunning that it is, in one transaction."""
+        locked = LockedInvoice(
+            connection, order.number, business_date=order.business_date, actor=ACTOR
+        )
+        key, on = _key(order), order.business_date
+        if sent:
+            emails.record_sent(connection, key, business_date=on, actor=ACTOR)
+        if refused:
+            emails.record_refused(connection, key, reason=refused, business_date=on, actor=ACTOR)
+        event = EVENT_OF_NOTICE.get(order.kind)
+        of_this_round = order.step == step_number(locked.row.dunning_round, order.place)
+        if event is not None and of_this_round and order.place > locked.row.steps_taken:
+            locked.move(event, refused and "the e-mail was refused")
+            locked.change(steps_taken=order.place)
 
+    def _recipients(self, order: NoticeOrder, invoice: Invoice) -> Sequence[str]:
+        if order.kind is EmailKind.REVIEW_NOTICE:
+            return (self._office.finance_email,)
+        return invoice.customer.billing_emails
 
-def _key(number: str) -> EmailKey:
-    return EmailKey(number, "invoice", 0)
-
-
-def invoice_message(
-    key: EmailKey, invoice: Invoice, seller: Seller, pay_url: str, pdf: bytes, *, sender: str
-) -> Message:
-    """The e-mail that delivers an invoice: text, HTML, and the PDF attached."""
-    printed = {
-        "number": key.number,
-        "customer": invoice.customer.name,
-        "seller": seller,
-        "period": f"{invoice.period.start:%B %Y}",
-        "total": f"{invoice.currency} {format_amount(invoice.total, invoice.currency)}",
-        "due_on": format_day(invoice.due_on),
-        "nothing_to_pay": nothing_to_pay(invoice.total),
-        "by_card": invoice.customer.payment_method is PaymentMethod.CARD,
-        "pay_url": pay_url,
-    }
-    # the MIME classes of old: those of EmailMessage parse every header again, three times the CPU
-    body = MIMEMultipart("alternative")
-    for name, subtype in (("invoice.txt.j2", "plain"), ("invoice.html.j2", "html")):
-        text = _templates().get_template(name).render(printed)
-        body.attach(MIMEText(text, subtype, "utf-8"))
-    document = MIMEApplication(pdf, "pdf", name=f"{key.number}.pdf")
-    document.add_header("Content-Disposition", "attachment", filename=f"{key.number}.pdf")
-    message = MIMEMultipart("mixed", _subparts=[body, document])
-    message["Subject"] = Header(
-        _subject(key.number, seller), "utf-8", header_name="Subject"
-    ).encode()
-    message["From"] = formataddr((_one_line(seller.name), sender))
-    message["To"] = ", ".join(_ascii_domain(to) for to in invoice.customer.billing_emails)
-    message["Reply-To"] = _one_line(seller.email)
-    message["Message-ID"] = key.message_id
-    message["Date"] = formatdate()
-    return message
-
-
-def _subject(number: str, seller: Seller) -> str:
-    return f"Invoice {number} from {_one_line(seller.name)}"
+    def _notice(
+        self, connection: Connection, order: NoticeOrder, invoice: Invoice, case: Case
+    ) -> Notice:
+        version = invoice.link_version
+        expires_on = self._office.today() + timedelta(days=self._office.card_link_days)
+        by_credit = _paid_by_credit(connection, invoice.id)
+        in_review = order.kind is EmailKind.REVIEW_NOTICE
+        credit_note = order.credit_note and load_credit_note(connection, order.credit_note)
+        return Notice(
+            kind=order.kind,
+            number=order.number,
+            account_number=invoice.account_number,
+            customer=invoice.customer.name,
+            seller=seller_version(connection, invoice.seller_version),
+            period=f"{invoice.period.start:%B %Y}",
+            currency=invoice.currency,
+            total=invoice.total,
+            paid=invoice.amount_paid - by_credit,
+            credited=invoice.amount_credited + by_credit,
+            open_amount=invoice.open_amount,
+            issued_on=invoice.issued_on,
+            due_on=invoice.due_on,
+            days_late=days_late(case, order.business_date),
+            by_card=_by_card(connection, order, invoice, case),
+            pay_url=self._links.pay(order.number, version),
+            card_url=self._links.card_setup(order.number, version, expires_on),
+            reason=order.reason,
+            next_step=_next_step(order.next_attempt_on),
+            history=_history(connection, invoice) if in_review else (),
+            console_url=f"{self._office.public_url}/console/review" if in_review else "",
+            credit_note=order.credit_note,
+            credit_note_amount=credit_note.draft.total if credit_note else Decimal(0),
+        )
 
 
-def _one_line(text: str) -> str:
-    """No line of a name ever begins a header of its own."""
-    return " ".join(text.split())
+def _comes_too_late(order: NoticeOrder, case: Case) -> bool:
+    """Nothing is open any more; or it is of a step, and the steps were stopped or began anew while
+    the mail server was away.
+    """
+    if order.while_open and case.is_settled:
+        return True
+    in_time = order.step == step_number(case.round, order.place) and not case.steps_stopped
+    return order.place > 0 and not in_time
 
 
-def _ascii_domain(address: str) -> str:
-    """The address as every mail server takes it, where only its domain is beyond ASCII."""
-    local, at, domain = address.rpartition("@")
-    try:
-        return address if domain.isascii() else local + at + domain.encode("idna").decode()
-    except UnicodeError:
-        return address  # no domain at all; the mailer refuses it
+def _key(order: NoticeOrder) -> EmailKey:
+    return EmailKey(order.number, order.kind.value, order.step)
 
 
-@cache
-def _templates() -> Environment:
-    return Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=lambda name: name is not None and name.endswith(".html.j2"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+def _paid_by_credit(connection: Connection, invoice_id: int) -> Decimal:
+    rows = connection.execute(
+        select(payments.c.allocated).where(
+            payments.c.invoice_id == invoice_id, payments.c.method == "credit"
+        )
     )
+    return sum(rows.scalars(), Decimal(0))
+
+
+def _by_card(connection: Connection, order: NoticeOrder, invoice: Invoice, case: Case) -> bool:
+    """Whether the customer pays by card; in a receipt, whether this payment was made by one."""
+    if order.kind is not EmailKind.RECEIPT:
+        return case.by_card
+    last = connection.execute(
+        select(payments.c.method)
+        .where(payments.c.invoice_id == invoice.id, payments.c.allocated > 0)
+        .order_by(payments.c.id.desc())
+        .limit(1)
+    ).scalar_one_or_none()
+    return last == PaymentMethod.CARD.value
+
+
+def _next_step(next_attempt_on: date | None) -> str:
+    if next_attempt_on is None:
+        return ""
+    return f"We will try the card again on {format_day(next_attempt_on)}."
+
+
+def _history(connection: Connection, invoice: Invoice) -> tuple[str, ...]:
+    """What was tried, one line each, the oldest first."""
+    return tuple(
+        f"{format_day(entry.business_date)}: {entry.event.replace('_', ' ')}"
+        + (f" ({entry.reason})" if entry.reason else "")
+        for entry in load_timeline(connection, invoice.number or "")
+    )
+
+
+def _attachments(
+    connection: Connection, order: NoticeOrder, invoice: Invoice
+) -> list[tuple[str, bytes]]:
+    if order.kind is EmailKind.CREDIT_NOTE:
+        note = load_credit_note(connection, order.credit_note)
+        if note.pdf_sha256 is None:
+            raise Conflict(f"{order.credit_note} has no document yet; render it first.")
+        return [(f"{note.number}.pdf", fetch_document(connection, note.pdf_sha256))]
+    if order.kind in _WITH_INVOICE and invoice.pdf_sha256 is not None:
+        return [(f"{order.number}.pdf", fetch_document(connection, invoice.pdf_sha256))]
+    return []
 
 
 def _refused_for_good(trouble: smtplib.SMTPException) -> str:

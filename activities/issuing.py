@@ -6,8 +6,8 @@ from sqlalchemy import Connection, Engine
 from temporalio import activity
 
 from activities.invoice_document import DocumentLine, InvoiceDocument
+from activities.payer_links import PayerLinks
 from domain.parties import Seller
-from domain.payer_links import LinkPurpose, payer_token
 from storage import cycles, posting
 from storage.documents import store_document
 from storage.engine import transaction
@@ -21,18 +21,6 @@ from workflows.contracts.customer import (
     RenderedInvoice,
     RenderOrder,
 )
-
-
-class PayerLinks:
-    """The addresses at which a payer sees and pays an invoice."""
-
-    def __init__(self, public_url: str, secret: str) -> None:
-        self._public_url = public_url.rstrip("/")
-        self._secret = secret
-
-    def pay(self, number: str, link_version: int) -> str:
-        token = payer_token(self._secret, LinkPurpose.PAY, number, link_version)
-        return f"{self._public_url}/pay/{token}"
 
 
 class IssuingActivities:
@@ -58,7 +46,11 @@ class IssuingActivities:
     def post_invoice(self, order: PostOrder) -> PostedInvoice:
         with transaction(self._engine) as connection:
             posted = posting.issue_invoice(
-                connection, order.number, order.pdf_sha256, actor=order.actor
+                connection,
+                order.number,
+                order.pdf_sha256,
+                actor=order.actor,
+                on_hold=order.on_hold,
             )
         return _posted(posted)
 
@@ -109,4 +101,4 @@ class IssuingActivities:
 
 
 def _posted(posted: posting.Posted) -> PostedInvoice:
-    return PostedInvoice(posted.issued_on, posted.due_on, posted.nothing_to_pay)
+    return PostedInvoice(posted.issued_on, posted.due_on, posted.case)

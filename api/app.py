@@ -5,7 +5,21 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from fastapi import FastAPI
 
-from api import cycles, health, invoices, payer_pages, problems
+from api import (
+    audit,
+    bank,
+    credit_notes,
+    cycles,
+    health,
+    instructions,
+    invoices,
+    metrics,
+    payer_pages,
+    policies,
+    problems,
+    review,
+    webhooks,
+)
 from api.dependencies import Services
 from settings import Settings, required, reveal
 from storage.engine import make_engine
@@ -36,9 +50,14 @@ def create_app(open_services: Callable[[], AbstractAsyncContextManager[Services]
         lifespan=lifespan,
     )
     problems.install(app)
-    app.include_router(cycles.router, responses=problems.responses(401, 403, 404, 409, 422, 503))
-    app.include_router(invoices.router, responses=problems.responses(401, 403, 404, 422, 503))
+    refusals = problems.responses(401, 403, 404, 422, 503)
+    for reading in (invoices, credit_notes, review, audit, policies):
+        app.include_router(reading.router, responses=refusals)
+    for acting in (cycles, instructions, bank):
+        app.include_router(acting.router, responses=refusals | problems.responses(409))
     app.include_router(payer_pages.router)
+    app.include_router(webhooks.router, responses=problems.responses(400, 413, 503))
+    app.include_router(metrics.router, responses=problems.responses(401, 403, 503))
     app.include_router(health.router)
     return app
 

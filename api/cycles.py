@@ -17,9 +17,10 @@ from domain.periods import BillingPeriod
 from storage import cycles
 from storage.engine import transaction
 from workflows.billing_cycle import BillingCycle
+from workflows.contracts.collection import ReleaseOrder
 from workflows.contracts.cycle import CycleProgress
 from workflows.ids import billing_cycle_id
-from workflows.starting import retry_cycle, start_cycle
+from workflows.starting import release_cycle, retry_cycle, start_cycle
 
 router = APIRouter(prefix="/api/billing/cycles", tags=["billing cycles"])
 
@@ -90,6 +91,22 @@ async def retry(period: PeriodPath, app: App, caller: Finance) -> CycleDetail:
     )
     await retry_cycle(app.temporal, order, task_queue=app.settings.task_queue)
     return await _detail(app, parsed)
+
+
+@router.post("/{period}/release", status_code=202, summary="Release held reminders")
+async def release(period: PeriodPath, app: App, caller: Finance) -> CycleDetail:
+    """The invoices of a cycle that was started with `hold_reminders` are dunned from now on.
+
+    The steps count from this moment; one that was released before is left as it is.
+    """
+    parsed = BillingPeriod.parse(period)
+    detail = await _detail(app, parsed)
+    await release_cycle(
+        app.temporal,
+        ReleaseOrder(str(parsed), caller.name),
+        task_queue=app.settings.task_queue,
+    )
+    return detail
 
 
 async def _signal(app: Services, period: str, signal: Any) -> CycleDetail:

@@ -1,25 +1,31 @@
-"""Invoices over HTTP: list, read, fetch the PDF, see the timeline."""
+"""Invoices over HTTP: list, read, fetch the PDF, see what happened, was paid and was sent."""
 
+from datetime import date
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
 from sqlalchemy import Connection
 
+from api.collection_schemas import EmailOut, PaymentOut
 from api.cursors import read_cursor, write_cursor
 from api.dependencies import App, Services, Viewer
 from api.schemas import (
     InvoiceDetail,
     InvoiceOut,
     LineOut,
+    NextStep,
     Page,
     Period,
     TaxLineOut,
     TimelineOut,
 )
 from api.web_ui import web_ui_url
+from domain.dunning import Case, days_late, next_due
 from domain.errors import NotFound
-from domain.invoice import InvoiceStatus
+from domain.invoice import InvoiceStatus, TaxLine
 from domain.periods import BillingPeriod
+from storage.audit import last_business_date
+from storage.collection import load_case
 from storage.documents import PDF, fetch_document
 from storage.engine import transaction
 from storage.invoices import (
@@ -30,6 +36,7 @@ from storage.invoices import (
     load_lines,
     load_timeline,
 )
+from storage.records import emails_of, payments_of
 from workflows.ids import invoice_id
 
 router = APIRouter(prefix="/api/billing/invoices", tags=["invoices"])
@@ -66,7 +73,7 @@ def list_page(
 def show(number: NumberPath, app: App, caller: Viewer) -> InvoiceDetail:
     """The invoice with its lines and taxes."""
     with transaction(app.engine) as connection:
-        return _detail(load_invoice(connection, number), connection, app)
+        return invoice_detail(connection, number, app)
 
 
 @router.get(
@@ -94,31 +101,73 @@ def pdf(number: NumberPath, app: App, caller: Viewer) -> Response:
 
 @router.get("/{number}/timeline", summary="What happened to an invoice")
 def timeline(number: NumberPath, app: App, caller: Viewer) -> list[TimelineOut]:
-    """Every transition and e-mail from the audit log, in order."""
+    """Everything that the audit log has of it, in order."""
     with transaction(app.engine) as connection:
         load_invoice(connection, number)
         return [TimelineOut.model_validate(entry) for entry in load_timeline(connection, number)]
 
 
-def _detail(invoice: Invoice, connection: Connection, app: Services) -> InvoiceDetail:
+@router.get("/{number}/payments", summary="What was paid on an invoice")
+def list_payments(number: NumberPath, app: App, caller: Viewer) -> list[PaymentOut]:
+    """Money received and charges tried, in order, with what went back."""
+    with transaction(app.engine) as connection:
+        invoice = load_invoice(connection, number)
+        return [PaymentOut.model_validate(p) for p in payments_of(connection, invoice.id)]
+
+
+@router.get("/{number}/emails", summary="What was sent about an invoice")
+def list_emails(number: NumberPath, app: App, caller: Viewer) -> list[EmailOut]:
+    """Every e-mail, in the order in which they were prepared."""
+    with transaction(app.engine) as connection:
+        invoice = load_invoice(connection, number)
+        return [EmailOut.model_validate(mail) for mail in emails_of(connection, invoice.id)]
+
+
+def business_date(app: Services, connection: Connection) -> date:
+    """The present business date: today's, or in a demonstration that of the last audit entry."""
+    if app.settings.day_seconds is None:
+        return app.today()
+    return last_business_date(connection) or app.today()
+
+
+def invoice_detail(connection: Connection, number: str, app: Services) -> InvoiceDetail:
+    """The invoice as it stands now. Raises NotFound."""
+    invoice = load_invoice(connection, number)
+    case = load_case(connection, number) if invoice.collection_state is not None else None
+    is_open = case is not None and not case.is_settled
     return InvoiceDetail(
         **_fields(invoice),
+        settled_on=invoice.settled_on,
+        days_late=days_late(case, business_date(app, connection)) if case and is_open else 0,
+        next_step=_next_step(case) if case and is_open else None,
         lines=[
             LineOut(**{name: getattr(line, name) for name in LineOut.model_fields})
             for line in load_lines(connection, invoice.id)
         ],
-        tax_lines=[
-            TaxLineOut(
-                rule=line.treatment.rule,
-                name=line.treatment.name,
-                rate_percent=line.treatment.rate_percent,
-                taxable=line.taxable,
-                amount=line.amount,
-            )
-            for line in invoice.tax_lines
-        ],
+        tax_lines=[tax_line(line) for line in invoice.tax_lines],
         pdf_url=f"{router.prefix}/{invoice.number}/pdf" if invoice.pdf_sha256 else None,
         workflow_url=web_ui_url(app, invoice_id(invoice.number or "")),
+    )
+
+
+def tax_line(line: TaxLine) -> TaxLineOut:
+    return TaxLineOut(
+        rule=line.treatment.rule,
+        name=line.treatment.name,
+        rate_percent=line.treatment.rate_percent,
+        taxable=line.taxable,
+        amount=line.amount,
+    )
+
+
+def _next_step(case: Case) -> NextStep | None:
+    due = next_due(case, steps_taken=case.steps_taken)
+    if due is None:
+        return None
+    return NextStep(
+        on=due.on,
+        what=due.step.notice if due.step else "overdue",
+        charges_card=bool(due.step and due.step.retry and case.worth_retrying),
     )
 
 

@@ -22,6 +22,14 @@ _STATUS: dict[type[BillwrightError], HTTPStatus] = {
 
 _UNAVAILABLE = "does not answer; nothing was changed that you cannot ask again."
 _EXAMPLES = {
+    HTTPStatus.BAD_REQUEST: (
+        "bad_request",
+        "The signature does not fit; send it as it was signed.",
+    ),
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: (
+        "request_entity_too_large",
+        "An event has at most 1,000,000 bytes.",
+    ),
     HTTPStatus.UNAUTHORIZED: ("unauthorized", "Send a valid key as Authorization: Bearer."),
     HTTPStatus.FORBIDDEN: ("forbidden", "This needs the role finance; the key is a viewer's."),
     HTTPStatus.NOT_FOUND: ("not_found", "There is no invoice INV-2026-02-9999."),
@@ -111,9 +119,13 @@ async def _unavailable(request: Request, error: Exception) -> JSONResponse:
     return problem(503, "unavailable", f"{part} {_UNAVAILABLE}", headers={"Retry-After": "5"})
 
 
-async def _never_connected(request: Request, error: Exception) -> JSONResponse:
+def never_connected(error: Exception) -> bool:
     """A client that never reached Temporal raises RuntimeError, the SDK's only kind for it."""
-    if str(error).startswith("Failed client connect"):
+    return isinstance(error, RuntimeError) and str(error).startswith("Failed client connect")
+
+
+async def _never_connected(request: Request, error: Exception) -> JSONResponse:
+    if never_connected(error):
         return await _unavailable(request, error)
     raise error
 

@@ -2,7 +2,7 @@
 
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -180,11 +180,32 @@ class InvoiceOut(Schema):
     open_amount: Amount
     issued_on: date
     due_on: date
+    on_hold: bool
+    disputed: bool
+
+
+class NextStep(Schema):
+    """What happens by itself, and when.
+
+    `what`: overdue (the mark), reminder, urgent_notice, or review_notice (a person takes the
+    case). `charges_card`: the card on file is tried first.
+    """
+
+    on: date
+    what: str
+    charges_card: bool
 
 
 class InvoiceDetail(InvoiceOut):
-    """An invoice with its lines, taxes and links."""
+    """An invoice with its lines, taxes and links.
 
+    `days_late` since the first failed charge or the due date; zero once nothing is open.
+    `next_step` is null where nothing happens until somebody acts.
+    """
+
+    settled_on: date | None
+    days_late: int
+    next_step: NextStep | None
     lines: list[LineOut]
     tax_lines: list[TaxLineOut]
     pdf_url: str | None
@@ -192,7 +213,7 @@ class InvoiceDetail(InvoiceOut):
 
 
 class TimelineOut(Schema):
-    """One thing that happened to an invoice."""
+    """One thing that happened to an invoice; `details` are the event's own."""
 
     at: datetime
     business_date: date
@@ -201,6 +222,7 @@ class TimelineOut(Schema):
     from_state: str | None
     to_state: str | None
     reason: str
+    details: dict[str, Any]
 
 
 class Page(BaseModel, Generic[Item]):

@@ -8,7 +8,8 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from activities.billing_cycle import CycleActivities
-from activities.issuing import IssuingActivities, PayerLinks
+from activities.issuing import IssuingActivities
+from activities.payer_links import PayerLinks
 from activities.pdf import render_invoice_pdf
 from benchmarks.house import FEBRUARY, ISSUED_ON
 from domain.tax import TaxPolicy

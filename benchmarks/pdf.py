@@ -5,7 +5,8 @@ import time
 
 from sqlalchemy import Engine
 
-from activities.issuing import IssuingActivities, PayerLinks
+from activities.issuing import IssuingActivities
+from activities.payer_links import PayerLinks
 from activities.pdf import render_invoice_pdf
 from storage.engine import transaction
 from storage.invoices import load_invoice

@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import time
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +15,24 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from demo.behaviour import cards_on_file
 from demo.dataset import write_dataset
-from demo.figures import Figure, february_figures
+from demo.figures import Figure, closing_figures, february_figures, opening_figures
+from demo.story import LAST_DAY, Stage, tell_the_fortnight, wait_for_first_contact
 from domain.errors import BillwrightError
 from settings import Settings, settings
 from stack.embedded import running_stack
 from stack.errors import StackError
 from stack.session import API, WORKER, at, embedded
+from stack.state import StackAddresses
 from storage.api_keys import Role, create_key
 from storage.engine import make_engine, transaction
 from storage.importing.directory import import_directory
 
-PERIOD, ISSUED_ON = "2026-02", "2026-03-01"
-# A business day lasts a real one, counted from the issue: the demonstration bills the past
-# without its invoices being overdue at once.
-DAY_SECONDS = 86_400
+PERIOD, ISSUED_ON = "2026-02", date(2026, 3, 1)
+DAY_SECONDS = 1
+"""A business day, counted from the release of the reminders."""
+MAILS_PER_SECOND = 100
 PATIENCE_SECONDS = 600
 
 out = Console()
@@ -55,24 +58,24 @@ def _run(*, stay: bool) -> None:
     shutil.rmtree(home, ignore_errors=True)
     configured = settings().model_copy(update={"home": home})
     began = time.monotonic()
-    os.environ["BILLWRIGHT_DAY_SECONDS"] = str(DAY_SECONDS)  # inherited by the API
+    # inherited by worker and API
+    os.environ["BILLWRIGHT_DAY_SECONDS"] = str(DAY_SECONDS)
+    os.environ["BILLWRIGHT_MAILS_PER_SECOND"] = str(MAILS_PER_SECOND)
     with embedded(configured, parts=(WORKER, API)) as stack:
         out.print(f"Stack: PostgreSQL, Temporal, mailbox, worker and API, {_since(began)}")
         began = time.monotonic()
         key, rows = _import(at(configured, stack.addresses()))
         out.print(f"Import: {rows:,} usage events of 200 customers, {_since(began)}")
+        _hand_over_cards(stack.addresses())
+        engine = make_engine(stack.addresses().database_url, pool_size=2)
         with httpx.Client(
             base_url=stack.addresses().api_url,
             headers={"Authorization": f"Bearer {key}"},
             timeout=30,
         ) as client:
             _wait_until_ready(client)
-            seconds = _bill(client)
-            engine = make_engine(stack.addresses().database_url, pool_size=1)
-            with transaction(engine) as connection:
-                figures = february_figures(connection, PERIOD)
-            engine.dispose()
-        _print_figures(figures, seconds)
+            _tell(Stage(engine, client, stack.addresses().mail_dir, PERIOD, ISSUED_ON, out))
+        engine.dispose()
         addresses = stack.addresses()
         out.print(f"API           {addresses.api_url}/docs   (key {key})", soft_wrap=True)
         out.print(f"Temporal UI   {addresses.temporal_ui_url}")
@@ -95,6 +98,34 @@ def _import(found: Settings) -> tuple[str, int]:
     return key, report.added["usage.csv.gz"]
 
 
+def _hand_over_cards(addresses: StackAddresses) -> None:
+    """The cards that the customers left in the years before, for the sandbox to know."""
+    answer = httpx.post(
+        f"{addresses.stripe_api_base}/_sandbox/seed",
+        json={"customers": cards_on_file()},
+        headers={"Authorization": f"Bearer {addresses.stripe_api_key}"},
+        timeout=60,
+    )
+    if answer.is_error:
+        raise StackError(f"The card sandbox refused the cards: {answer.text}")
+
+
+def _tell(stage: Stage) -> None:
+    seconds = _bill(stage.api)
+    with transaction(stage.engine) as connection:
+        figures = february_figures(connection, PERIOD)
+    took = Figure("the cycle, from the request to the last PDF stored", f"{seconds:.1f} s")
+    _print(f"{PERIOD}, billed on {ISSUED_ON}, reminders held", [*figures, took])
+    wait_for_first_contact(stage)
+    with transaction(stage.engine) as connection:
+        _print(f"As of {ISSUED_ON}", opening_figures(connection, ISSUED_ON))
+    out.print(f"The reminders are released; from here on a day lasts {DAY_SECONDS} s.")
+    tell_the_fortnight(stage)
+    with transaction(stage.engine) as connection:
+        last = ISSUED_ON + timedelta(days=LAST_DAY)
+        _print(f"As of {last}, day {LAST_DAY}", closing_figures(connection, ISSUED_ON))
+
+
 def _wait_until_ready(client: httpx.Client) -> None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
@@ -110,7 +141,8 @@ def _wait_until_ready(client: httpx.Client) -> None:
 def _bill(client: httpx.Client) -> float:
     """Presses the button and follows; seconds from the request to the last PDF stored."""
     began = time.monotonic()
-    _checked(client.post("/api/billing/cycles", json={"period": PERIOD, "issued_on": ISSUED_ON}))
+    order = {"period": PERIOD, "issued_on": ISSUED_ON.isoformat(), "hold_reminders": True}
+    _checked(client.post("/api/billing/cycles", json=order))
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -139,12 +171,11 @@ def _checked(answer: httpx.Response) -> Any:
     return answer.json()
 
 
-def _print_figures(figures: list[Figure], seconds: float) -> None:
-    table = Table("figure", "value", title=f"{PERIOD}, billed on {ISSUED_ON}")
+def _print(title: str, figures: list[Figure]) -> None:
+    table = Table("figure", "value", title=title)
     table.columns[1].justify = "right"
     for figure in figures:
         table.add_row(figure.name, figure.value)
-    table.add_row("the cycle, from the request to the last PDF stored", f"{seconds:.1f} s")
     out.print(table)
 
 

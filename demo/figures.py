@@ -1,6 +1,8 @@
 """The figures of a billed month, read back from the database."""
 
 from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
 
 from sqlalchemy import Connection, text
 
@@ -78,3 +80,97 @@ def february_figures(connection: Connection, period: str) -> list[Figure]:
             f"{example.total:,f}",
         ),
     ]
+
+
+def opening_figures(connection: Connection, issued_on: date) -> list[Figure]:
+    """The charges of the first day and what is open on it, by business date."""
+    row = connection.execute(_OPENING, {"on": issued_on}).one()
+    return [
+        Figure("cards charged / succeeded", f"{row.charged} / {row.succeeded}"),
+        Figure("received by card", f"{row.received:,f}"),
+        Figure(
+            "declined: expired card / insufficient funds / declined",
+            f"{row.expired} / {row.insufficient} / {row.declined}",
+        ),
+        Figure(
+            f"open as of {issued_on}: {row.open_wires} transfers, {row.open_cards} cards",
+            f"{row.open_amount:,f}",
+        ),
+    ]
+
+
+def closing_figures(connection: Connection, issued_on: date) -> list[Figure]:
+    """How it stands on day 14."""
+    week = issued_on + timedelta(days=7)
+    row = connection.execute(_CLOSING, {"week": week}).one()
+    review = connection.execute(_IN_REVIEW).all()
+    return [
+        Figure(f"failed cards replaced and paid by {week}", f"{row.recovered} of {row.failed}"),
+        Figure("wires booked by reference", f"{row.wires} of {row.statement_lines}"),
+        Figure("received by wire", f"{row.wired:,f}"),
+        Figure(
+            "e-mails: receipts / update card / invoices / reminders / urgent / review",
+            f"{row.receipts} / {row.updates} / {row.invoices} / {row.reminders} / {row.urgent}"
+            f" / {row.reviews}",
+        ),
+        Figure("webhook events applied", f"{row.webhooks:,}"),
+        *(
+            Figure(
+                f"manual review: {case.number}, account {case.account_number}, {case.name}",
+                f"{case.open_amount:,f}",
+            )
+            for case in review
+        ),
+        Figure("open", f"{sum((case.open_amount for case in review), Decimal(0)):,f}"),
+    ]
+
+
+_OPENING = text("""
+    WITH first AS (
+        SELECT payments.*, invoices.total FROM payments
+        JOIN invoices ON invoices.id = payments.invoice_id
+        WHERE payments.attempt = 1
+    ), balance AS (
+        SELECT invoices.id, invoices.customer ->> 'payment_method' AS method,
+               invoices.total - coalesce((
+                   SELECT sum(allocated) FROM payments
+                   WHERE invoice_id = invoices.id AND business_date <= :on), 0) AS amount
+        FROM invoices WHERE number IS NOT NULL AND status <> 'void' AND issued_on <= :on
+    )
+    SELECT (SELECT count(*) FROM first) AS charged,
+           (SELECT count(*) FROM first WHERE status = 'succeeded') AS succeeded,
+           (SELECT sum(amount) FROM first WHERE status = 'succeeded') AS received,
+           (SELECT count(*) FROM first WHERE failure_code = 'expired_card') AS expired,
+           (SELECT count(*) FROM first WHERE failure_code = 'insufficient_funds') AS insufficient,
+           (SELECT count(*) FROM first WHERE failure_code = 'declined') AS declined,
+           (SELECT count(*) FROM balance WHERE amount > 0 AND method <> 'card') AS open_wires,
+           (SELECT count(*) FROM balance WHERE amount > 0 AND method = 'card') AS open_cards,
+           (SELECT sum(amount) FROM balance WHERE amount > 0) AS open_amount
+""")
+
+_CLOSING = text("""
+    SELECT (SELECT count(*) FROM invoices WHERE first_failed_on IS NOT NULL) AS failed,
+           (SELECT count(*) FROM invoices
+            WHERE first_failed_on IS NOT NULL AND status = 'paid' AND settled_on <= :week)
+               AS recovered,
+           (SELECT count(*) FROM bank_transactions WHERE amount > 0) AS statement_lines,
+           (SELECT count(DISTINCT bank_transaction_id) FROM bank_matches
+            WHERE booked_at IS NOT NULL AND payment_id IS NOT NULL) AS wires,
+           (SELECT coalesce(sum(allocated), 0) FROM payments
+            WHERE method = 'bank_transfer') AS wired,
+           (SELECT count(*) FROM webhook_events WHERE outcome = 'applied') AS webhooks,
+           count(*) FILTER (WHERE kind = 'receipt') AS receipts,
+           count(*) FILTER (WHERE kind = 'update_payment_method') AS updates,
+           count(*) FILTER (WHERE kind = 'invoice') AS invoices,
+           count(*) FILTER (WHERE kind = 'reminder') AS reminders,
+           count(*) FILTER (WHERE kind = 'urgent_notice') AS urgent,
+           count(*) FILTER (WHERE kind = 'review_notice') AS reviews
+    FROM emails WHERE sent_at IS NOT NULL
+""")
+
+_IN_REVIEW = text("""
+    SELECT number, account_number, customers.name,
+           total - amount_paid - amount_credited AS open_amount
+    FROM invoices JOIN customers ON customers.id = invoices.customer_id
+    WHERE invoices.status IN ('issued', 'overdue') ORDER BY number
+""")

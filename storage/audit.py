@@ -1,12 +1,17 @@
 """The audit log: append-only, written in the transaction of the change that it tells of."""
 
+import operator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import date
-from typing import Any
+from datetime import date, datetime
+from typing import Any, Literal
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Column, ColumnElement, Connection, func, insert, select
 
 from storage.tables import audit_log
+
+Order = Literal["oldest", "newest"]
+"""Which entry comes first."""
 
 
 @dataclass(frozen=True)
@@ -35,3 +40,76 @@ def record(connection: Connection, *entries: AuditEntry) -> None:
     """Appends `entries` in the caller's transaction."""
     if entries:
         connection.execute(insert(audit_log), [vars(entry) for entry in entries])
+
+
+@dataclass(frozen=True)
+class RecordedEntry:
+    """An entry as it is kept; `id` grows in the order of writing, `at` is the clock's instant."""
+
+    id: int
+    at: datetime
+    business_date: date
+    actor: str
+    subject_kind: str
+    subject: str
+    event: str
+    from_state: str | None
+    to_state: str | None
+    reason: str
+    details: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class AuditFilter:
+    """Which entries to read; None means any. The business dates are both inclusive."""
+
+    subject_kind: str | None = None
+    subject: str | None = None
+    actor: str | None = None
+    event: str | None = None
+    from_date: date | None = None
+    to_date: date | None = None
+
+
+def list_entries(
+    connection: Connection,
+    wanted: AuditFilter,
+    *,
+    after: int | None = None,
+    up_to: int | None = None,
+    order: Order = "oldest",
+    limit: int,
+) -> list[RecordedEntry]:
+    """The next `limit` entries behind the one with id `after`, none beyond id `up_to`."""
+    log = audit_log.c
+    behind = operator.gt if order == "oldest" else operator.lt
+    given: list[tuple[Callable[[Any, Any], ColumnElement[bool]], Column[Any], object]] = [
+        (operator.eq, log.subject_kind, wanted.subject_kind),
+        (operator.eq, log.subject, wanted.subject),
+        (operator.eq, log.actor, wanted.actor),
+        (operator.eq, log.event, wanted.event),
+        (operator.ge, log.business_date, wanted.from_date),
+        (operator.le, log.business_date, wanted.to_date),
+        (behind, log.id, after),
+        (operator.le, log.id, up_to),
+    ]
+    rows = connection.execute(
+        select(audit_log)
+        .where(*(is_so(column, value) for is_so, column, value in given if value is not None))
+        .order_by(log.id if order == "oldest" else log.id.desc())
+        .limit(limit)
+    )
+    return [RecordedEntry(**row._mapping) for row in rows]
+
+
+def last_entry(connection: Connection) -> int:
+    """The id of the last entry; 0 where there is none."""
+    last: int = connection.execute(select(func.coalesce(func.max(audit_log.c.id), 0))).scalar_one()
+    return last
+
+
+def last_business_date(connection: Connection) -> date | None:
+    """The business date of the last entry: the present one, where days are not real ones."""
+    return connection.execute(
+        select(audit_log.c.business_date).order_by(audit_log.c.id.desc()).limit(1)
+    ).scalar_one_or_none()

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from storage import audit
-from storage.tables import emails, invoices
+from storage.tables import audit_log, emails, invoices
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,21 @@ def record_sent(connection: Connection, key: EmailKey, *, business_date: date, a
 def record_refused(
     connection: Connection, key: EmailKey, *, reason: str, business_date: date, actor: str
 ) -> None:
-    """Notes for a person that the mail server refused recipients for good, and why."""
+    """Notes for a person that the mail server refused recipients for good, and why; once.
+
+    The caller holds the invoice's row lock.
+    """
+    event = f"{key.kind}_email_refused"
+    noted = connection.execute(
+        select(func.count()).where(
+            audit_log.c.subject_kind == "invoice",
+            audit_log.c.subject == key.number,
+            audit_log.c.event == event,
+            audit_log.c.details["message_id"].as_string() == key.message_id,
+        )
+    ).scalar_one()
+    if noted:
+        return
     audit.record(
         connection,
         audit.AuditEntry(
@@ -87,7 +101,7 @@ def record_refused(
             actor,
             "invoice",
             key.number,
-            f"{key.kind}_email_refused",
+            event,
             reason=reason,
             details={"step": key.step, "message_id": key.message_id},
         ),

@@ -1,14 +1,21 @@
 """Tables as people and spreadsheets want them: fixed columns, plain numbers, ISO dates."""
 
 import csv
-from collections.abc import Iterator
+import io
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import fields
 from datetime import date
 from decimal import Decimal
 from typing import IO, Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, text
 
 from domain.periods import BillingPeriod
+from storage.audit import AuditFilter, RecordedEntry, last_entry, list_entries
+from storage.engine import transaction
+
+_ENTRIES_AT_ONCE = 1_000
 
 _INVOICES = """
     SELECT invoice.number, customer.account_number,
@@ -30,21 +37,24 @@ _LINES = """
 """
 _PAYMENTS = """
     SELECT invoice.number, payment.method, payment.status, payment.amount, payment.currency,
-           payment.provider_id, payment.failure_code, payment.business_date
+           payment.provider_id, payment.failure_code, payment.business_date, payment.allocated,
+           payment.returned, payment.attempt
     FROM payments payment JOIN invoices invoice ON invoice.id = payment.invoice_id
     WHERE CAST(:period AS date) IS NULL OR invoice.period_start = :period
     ORDER BY payment.id
 """
 _CREDIT_NOTES = """
     SELECT note.number, invoice.number AS invoice, note.currency, note.subtotal, note.tax,
-           note.total, note.reason, note.business_date
+           note.total, note.reason, note.business_date, note.refund_to, note.returned_amount,
+           note.voids
     FROM credit_notes note JOIN invoices invoice ON invoice.id = note.invoice_id
     WHERE CAST(:period AS date) IS NULL OR invoice.period_start = :period
     ORDER BY note.number
 """
 _AUDIT = """
     SELECT entry.id, entry.at, entry.business_date, entry.actor, entry.subject_kind,
-           entry.subject, entry.event, entry.from_state, entry.to_state, entry.reason
+           entry.subject, entry.event, entry.from_state, entry.to_state, entry.reason,
+           entry.details
     FROM audit_log entry
     LEFT JOIN invoices invoice ON entry.subject_kind = 'invoice'
         AND invoice.number = entry.subject
@@ -61,6 +71,33 @@ _CYCLE_ITEMS = """
     WHERE CAST(:period AS date) IS NULL OR cycle.period_start = :period
     ORDER BY cycle.period_start, item.account_number
 """
+_EMAILS = """
+    SELECT invoice.number, email.kind, email.step, email.message_id,
+           array_to_string(email.recipients, '; ') AS recipients, email.subject,
+           email.business_date, email.created_at AS prepared_at, email.sent_at
+    FROM emails email JOIN invoices invoice ON invoice.id = email.invoice_id
+    WHERE CAST(:period AS date) IS NULL OR invoice.period_start = :period
+    ORDER BY email.id
+"""
+_INSTRUCTIONS = """
+    SELECT asked.id, invoice.number, asked.kind, asked.details, asked.note, asked.person,
+           asked.asked_at, asked.decided_at, asked.outcome, asked.answer
+    FROM instructions asked JOIN invoices invoice ON invoice.id = asked.invoice_id
+    WHERE CAST(:period AS date) IS NULL OR invoice.period_start = :period
+    ORDER BY asked.id
+"""
+_BANK_TRANSACTIONS = """
+    SELECT wire.bank_reference, wire.booked_on, wire.amount, wire.currency, wire.payer_name,
+           wire.payer_iban, wire.remittance, wire.end_to_end_id, wire.status, wire.match_kind,
+           string_agg(invoice.number, '; ' ORDER BY invoice.number) AS invoices,
+           wire.note, wire.decided_by
+    FROM bank_transactions wire
+    LEFT JOIN bank_matches match ON match.bank_transaction_id = wire.id
+    LEFT JOIN invoices invoice ON invoice.id = match.invoice_id
+    GROUP BY wire.id
+    HAVING CAST(:period AS date) IS NULL OR bool_or(invoice.period_start = :period)
+    ORDER BY wire.id
+"""
 
 EXPORTS = {
     "invoices": _INVOICES,
@@ -69,6 +106,9 @@ EXPORTS = {
     "credit-notes": _CREDIT_NOTES,
     "audit": _AUDIT,
     "cycle-items": _CYCLE_ITEMS,
+    "emails": _EMAILS,
+    "instructions": _INSTRUCTIONS,
+    "bank-transactions": _BANK_TRANSACTIONS,
 }
 """What can be exported, by name; the query's columns are the file's."""
 
@@ -83,21 +123,44 @@ def write_export(
     writer = csv.writer(target, lineterminator="\n")
     writer.writerow(rows.keys())
     count = 0
-    for row in _cells(rows):
-        writer.writerow(row)
+    for row in rows:
+        writer.writerow([_cell(value) for value in row])
         count += 1
     return count
 
 
-def _cells(rows: Any) -> Iterator[list[str]]:
-    for row in rows:
-        yield [_cell(value) for value in row]
+def stream_audit(engine: Engine, wanted: AuditFilter) -> Iterator[str]:
+    """The audit log as CSV, page by page: with the entries that there were at the beginning.
+
+    No connection is held between two pages, however slowly they are read.
+    """
+    with transaction(engine) as connection:
+        last = last_entry(connection)
+    yield _csv([[column.name for column in fields(RecordedEntry)]])
+    after: int | None = None
+    while True:
+        with transaction(engine) as connection:
+            page = list_entries(connection, wanted, after=after, up_to=last, limit=_ENTRIES_AT_ONCE)
+        if not page:
+            return
+        yield _csv([[_cell(value) for value in vars(entry).values()] for entry in page])
+        after = page[-1].id
+
+
+def _csv(rows: Iterable[Iterable[str]]) -> str:
+    lines = io.StringIO()
+    csv.writer(lines, lineterminator="\n").writerows(rows)
+    return lines.getvalue()
 
 
 def _cell(value: Any) -> str:
     match value:
         case None:
             return ""
+        case bool():
+            return "true" if value else "false"
+        case dict():
+            return json.dumps(value, ensure_ascii=False)
         case Decimal():
             return f"{value:f}"
         case date():

@@ -1,6 +1,6 @@
 """Invoices as they are read: one whole, a page of many, their document and their timeline."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -62,6 +62,8 @@ class Invoice:
     pdf_sha256: str | None
     link_version: int
     settled_on: date | None
+    on_hold: bool
+    disputed: bool
 
     @property
     def open_amount(self) -> Decimal:
@@ -94,7 +96,7 @@ class ListPosition:
 
 @dataclass(frozen=True)
 class TimelineEntry:
-    """One thing that happened to an invoice."""
+    """One thing that happened to an invoice; `details` are the event's own."""
 
     at: datetime
     business_date: date
@@ -103,6 +105,7 @@ class TimelineEntry:
     from_state: str | None
     to_state: str | None
     reason: str
+    details: Mapping[str, Any]
 
 
 _COLUMNS = select(invoices, customers.c.account_number).join(
@@ -178,6 +181,7 @@ def load_timeline(connection: Connection, number: str) -> Sequence[TimelineEntry
             audit_log.c.from_state,
             audit_log.c.to_state,
             audit_log.c.reason,
+            audit_log.c.details,
         )
         .where(audit_log.c.subject_kind == "invoice", audit_log.c.subject == number)
         .order_by(audit_log.c.id)
@@ -211,4 +215,6 @@ def _invoice(row: Row[Any]) -> Invoice:
         pdf_sha256=row.pdf_sha256,
         link_version=row.link_version,
         settled_on=row.settled_on,
+        on_hold=row.on_hold,
+        disputed=row.disputed,
     )

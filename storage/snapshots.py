@@ -8,6 +8,8 @@ from dataclasses import asdict
 from decimal import Decimal
 from typing import Any
 
+from domain.dunning import DunningPolicy, DunningStep
+from domain.emails import EmailKind
 from domain.invoice import TaxLine
 from domain.parties import BilledCustomer, PaymentMethod, PostalAddress
 from domain.plans import Tier
@@ -62,3 +64,30 @@ def tiers_to_json(tiers: Iterable[Tier]) -> list[dict[str, Any]]:
 
 def tiers_from_json(data: Iterable[dict[str, Any]]) -> tuple[Tier, ...]:
     return tuple(Tier(tier["name"], tier["up_to"], Decimal(tier["unit_price"])) for tier in data)
+
+
+def policy_to_json(policy: DunningPolicy) -> list[dict[str, Any]]:
+    return [
+        {
+            "after_days": step.after_days,
+            "notice": step.notice.value,
+            "retry": step.retry,
+            "cc": list(step.cc),
+        }
+        for step in policy.steps
+    ]
+
+
+def policy_from_json(data: Iterable[dict[str, Any]]) -> DunningPolicy:
+    """Raises InvalidValue for steps that make no policy."""
+    return DunningPolicy(
+        tuple(
+            DunningStep(
+                step["after_days"],
+                EmailKind(step["notice"]),
+                step.get("retry", False),
+                tuple(step.get("cc", ())),
+            )
+            for step in data
+        )
+    )

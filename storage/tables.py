@@ -268,6 +268,7 @@ invoices = Table(
     _day("first_failed_on", null=True),
     _flag("on_hold", default=False),
     _flag("disputed", default=False),
+    _flag("to_wake", default=False),
 )
 
 invoice_line_items = Table(

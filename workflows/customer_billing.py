@@ -51,7 +51,7 @@ class CustomerBilling:
         )
         return await workflow.execute_local_activity(
             contract.post_invoice,
-            PostOrder(order.number, rendered.pdf_sha256, order.actor),
+            PostOrder(order.number, rendered.pdf_sha256, order.actor, on_hold=order.reminders_held),
             summary=f"Post {order.number}",
             **policies.RECORD,
         )
@@ -68,8 +68,8 @@ class CustomerBilling:
                     issued_on=posted.issued_on,
                     due_on=posted.due_on,
                     calendar=order.calendar,
-                    nothing_to_pay=posted.nothing_to_pay,
-                    reminders_held=order.reminders_held,
+                    case=posted.case,
+                    clock_held=order.reminders_held and order.calendar.day_seconds is not None,
                 ),
                 id=ids.invoice_id(order.number),
                 id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
@@ -80,7 +80,7 @@ class CustomerBilling:
                     order.period,
                     account_number=order.account_number,
                     number=order.number,
-                    state="paid" if posted.nothing_to_pay else "issued",
+                    state=posted.case.state.value,
                 ),
             )
         except WorkflowAlreadyStartedError:

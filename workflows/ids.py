@@ -7,6 +7,9 @@ CUSTOMER_ACCOUNT = SearchAttributeKey.for_keyword("CustomerAccount")
 INVOICE_NUMBER = SearchAttributeKey.for_keyword("InvoiceNumber")
 COLLECTION_STATE = SearchAttributeKey.for_keyword("CollectionState")
 
+SWEEP = "collection-sweep"
+"""The schedule, and the beginning of the ids of its runs."""
+
 SEARCH_ATTRIBUTES = (BILLING_PERIOD, CUSTOMER_ACCOUNT, INVOICE_NUMBER, COLLECTION_STATE)
 
 
@@ -34,6 +37,11 @@ def billing_cycle_id(period: str) -> str:
     return f"billing-cycle/{period}"
 
 
+def cycle_release_id(period: str) -> str:
+    """`billing-cycle/2026-02/release`"""
+    return f"{billing_cycle_id(period)}/release"
+
+
 def customer_billing_id(period: str, account_number: str) -> str:
     """`billing-cycle/2026-02/1047`"""
     return f"{billing_cycle_id(period)}/{account_number}"
@@ -51,3 +59,8 @@ def mail_queue(task_queue: str) -> str:
     mail server never holds up an invoice.
     """
     return f"{task_queue}-mail"
+
+
+def card_queue(task_queue: str) -> str:
+    """The task queue of charges: the card processor's pace and outages are nobody else's."""
+    return f"{task_queue}-cards"

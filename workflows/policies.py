@@ -55,6 +55,33 @@ SEND_MAIL = RemoteCall(
 )
 """A mail server may be away for hours; the invoice waits for it."""
 
+CHARGE = RemoteCall(
+    start_to_close_timeout=timedelta(seconds=90),
+    retry_policy=RetryPolicy(
+        initial_interval=timedelta(seconds=1),
+        backoff_coefficient=2,
+        maximum_interval=timedelta(minutes=10),
+    ),
+)
+"""A card processor may be away for hours. A killed worker holds the charge up for this long; each
+of its requests has a timeout of its own, a third of it."""
+
+
+class PromptCall(TypedDict):
+    start_to_close_timeout: timedelta
+    schedule_to_close_timeout: timedelta
+    retry_policy: RetryPolicy
+
+
+OPEN_PAGE = PromptCall(
+    start_to_close_timeout=timedelta(seconds=20),
+    schedule_to_close_timeout=timedelta(seconds=40),
+    retry_policy=RetryPolicy(
+        initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(seconds=5)
+    ),
+)
+"""A payer waits for it before the screen."""
+
 AFTER_A_DEFECT = timedelta(hours=1)
 """How long an invoice waits before it tries again what failed for a reason that we do not know."""
 

@@ -1,6 +1,18 @@
-"""How a billing cycle is started, and started again."""
+"""How workflows are started from outside, and told what arrived."""
 
-from temporalio.client import Client
+from datetime import timedelta
+
+from temporalio.client import (
+    Client,
+    Schedule,
+    ScheduleActionStartWorkflow,
+    ScheduleAlreadyRunningError,
+    ScheduleIntervalSpec,
+    ScheduleOverlapPolicy,
+    SchedulePolicy,
+    ScheduleSpec,
+    ScheduleUpdate,
+)
 from temporalio.common import (
     WorkflowIDConflictPolicy,
     WorkflowIDReusePolicy,
@@ -9,7 +21,12 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from workflows import ids
 from workflows.billing_cycle import BillingCycle
+from workflows.collection_sweep import CollectionSweep
+from workflows.contracts.collection import ReleaseOrder, SweepOrder
 from workflows.contracts.cycle import CycleOrder
+from workflows.contracts.lifecycle import Instruction, InvoiceOrder, PaymentReceived
+from workflows.cycle_release import CycleRelease
+from workflows.invoice_lifecycle import InvoiceLifecycle
 
 
 async def start_cycle(client: Client, order: CycleOrder, *, task_queue: str) -> None:
@@ -49,3 +66,62 @@ async def retry_cycle(client: Client, order: CycleOrder, *, task_queue: str) -> 
         static_summary=f"Bill {order.period}, what failed",
         search_attributes=ids.search_attributes(order.period),
     )
+
+
+async def release_cycle(client: Client, order: ReleaseOrder, *, task_queue: str) -> None:
+    """Releases a cycle's held reminders; while one release runs, another finds it."""
+    await client.start_workflow(
+        CycleRelease.run,
+        order,
+        id=ids.cycle_release_id(order.period),
+        task_queue=task_queue,
+        id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        static_summary=f"Release the reminders of {order.period}",
+        search_attributes=ids.search_attributes(order.period),
+    )
+
+
+async def tell_invoice(
+    client: Client,
+    order: InvoiceOrder,
+    signal: str,
+    message: PaymentReceived | Instruction,
+    *,
+    task_queue: str,
+) -> None:
+    """Signals the invoice's workflow, which is started again from PostgreSQL where it has ended.
+
+    What the signal tells of is stored before: one that is lost is made up for by the sweep.
+    """
+    await client.start_workflow(
+        InvoiceLifecycle.run,
+        order,
+        id=ids.invoice_id(order.number),
+        task_queue=task_queue,
+        id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        start_signal=signal,
+        start_signal_args=[message],
+        static_summary=f"{order.number}, taken up again",
+        search_attributes=ids.search_attributes(
+            order.period, account_number=order.account_number, number=order.number
+        ),
+    )
+
+
+async def keep_sweeping(
+    client: Client, order: SweepOrder, *, every: timedelta, task_queue: str
+) -> None:
+    """Makes the schedule that looks for what waits, or brings it to the present settings."""
+    schedule = Schedule(
+        action=ScheduleActionStartWorkflow(
+            CollectionSweep.run, order, id=ids.SWEEP, task_queue=task_queue
+        ),
+        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every)]),
+        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP),
+    )
+    try:
+        await client.create_schedule(ids.SWEEP, schedule)
+    except ScheduleAlreadyRunningError:
+        await client.get_schedule_handle(ids.SWEEP).update(lambda _: ScheduleUpdate(schedule))

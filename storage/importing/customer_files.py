@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select
 
 from domain.tax import EU_MEMBER_STATES
+from storage.collection import STANDARD
 from storage.importing import fields
 from storage.importing.problems import Problems
 from storage.importing.reading import Record, read_records
@@ -41,15 +42,25 @@ SUBSCRIPTION_COLUMNS = {
 }
 
 
-def read_customers(connection: Connection, path: Path, problems: Problems) -> list[dict[str, Any]]:
-    """The customers that are new, as rows of `customers`; a changed one is a problem."""
+OPTIONAL_CUSTOMER_COLUMNS = {"po_number": fields.text, "dunning_policy": fields.text}
+KEPT_HERE = ("stripe_customer_id", "stripe_payment_method_id", "dunning_policy")
+"""What Billwright goes on with by itself: a file that was imported once may lag behind."""
+
+
+def read_customers(
+    connection: Connection, path: Path, problems: Problems, *, policies: Container[str]
+) -> list[dict[str, Any]]:
+    """The customers that are new, as rows of `customers`; a changed one is a problem.
+
+    `policies` are the dunning policies known, those of the same import included.
+    """
     known = {
         row.account_number: row._asdict() for row in connection.execute(select(customers)).all()
     }
     seen: dict[str, int] = {}
     new: list[dict[str, Any]] = []
     for record in read_records(
-        path, CUSTOMER_COLUMNS, problems, optional={"po_number": fields.text}
+        path, CUSTOMER_COLUMNS, problems, optional=OPTIONAL_CUSTOMER_COLUMNS
     ):
         account = record.values["account_number"]
         if account in seen:
@@ -61,12 +72,12 @@ def read_customers(connection: Connection, path: Path, problems: Problems) -> li
             )
             continue
         seen[account] = record.line
-        customer = _customer(path.name, record, problems)
+        customer = _customer(path.name, record, problems, policies)
         if customer is None:
             continue
         if account not in known:
             new.append(customer)
-        elif changed := [name for name in customer if customer[name] != known[account][name]]:
+        elif changed := _changed(customer, known[account]):
             problems.add(
                 path.name,
                 record.line,
@@ -154,12 +165,28 @@ def customer_ids(connection: Connection) -> dict[str, int]:
     return {row.account_number: row.id for row in rows}
 
 
-def _customer(file: str, record: Record, problems: Problems) -> dict[str, Any] | None:
+def _changed(customer: dict[str, Any], known: dict[str, Any]) -> list[str]:
+    return [name for name in customer if customer[name] != known[name] and name not in KEPT_HERE]
+
+
+def _customer(
+    file: str, record: Record, problems: Problems, policies: Container[str]
+) -> dict[str, Any] | None:
     row = dict(record.values)
     row["billing_emails"] = row.pop("billing_email")
     row["tax_id_valid"] = fields.vat_id_valid(row["tax_id"], row["country"])
-    for name in ("stripe_customer_id", "stripe_payment_method_id"):
+    for name in KEPT_HERE:
         row[name] = row[name] or None
+    if row["dunning_policy"] == STANDARD:
+        row["dunning_policy"] = None
+    elif row["dunning_policy"] and row["dunning_policy"] not in policies:
+        problems.add(
+            file,
+            record.line,
+            "dunning_policy",
+            f"{row['dunning_policy']} is no dunning policy; add it to dunning_policies.json",
+        )
+        return None
     try:
         fields.require_state(row["region"], row["country"])
     except ValueError as reason:

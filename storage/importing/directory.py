@@ -13,18 +13,26 @@ from sqlalchemy import Connection, Engine, select, text
 from domain.errors import InvalidValue
 from domain.parties import Seller
 from storage.engine import transaction
-from storage.importing import customer_files, history_file, price_files, usage_file
+from storage.importing import (
+    customer_files,
+    history_file,
+    policy_file,
+    price_files,
+    usage_file,
+)
 from storage.importing.problems import ImportRefused, Problems
+from storage.policies import policy_codes
 from storage.schema import make_partitions
 from storage.sellers import is_current, save_seller
 from storage.tables import pricing_plans
 
 SELLER, PLANS, TAX_RATES = "seller.json", "plans.json", "tax_rates.csv"
+POLICIES = "dunning_policies.json"
 CUSTOMERS, SUBSCRIPTIONS, INVOICES = "customers.csv", "subscriptions.csv", "invoices.csv"
 USAGE = ("usage.csv", "usage.csv.gz")
 _IMPORT_LOCK = 0x42494D50  # "BIMP": two imports run one after the other
 Row = TypeVar("Row")
-KNOWN_FILES = (SELLER, PLANS, TAX_RATES, CUSTOMERS, SUBSCRIPTIONS, *USAGE, INVOICES)
+KNOWN_FILES = (SELLER, PLANS, TAX_RATES, POLICIES, CUSTOMERS, SUBSCRIPTIONS, *USAGE, INVOICES)
 
 
 @dataclass(frozen=True)
@@ -113,7 +121,7 @@ class _Run:
         if path := self._path(TAX_RATES):
             rates = price_files.read_tax_rates(self._connection, path, self.problems)
             self._write(TAX_RATES, rates, price_files.write_tax_rates)
-        self._read_customers()
+        self._read_customers(self._read_policies())
         if path := self._path(SUBSCRIPTIONS):
             rows = customer_files.read_subscriptions(
                 self._connection,
@@ -156,11 +164,23 @@ class _Run:
         self._plan_codes = _Anything() if bad else metrics.keys()
         self._metrics = _Anything() if bad else {metric for metric in metrics.values() if metric}
 
-    def _read_customers(self) -> None:
+    def _read_policies(self) -> Container[str]:
+        """The codes that customers may name."""
+        known = policy_codes(self._connection)
+        before = self.problems.count
+        if path := self._path(POLICIES):
+            policies = policy_file.read_policies(self._connection, path, self.problems)
+            self._write(POLICIES, policies, partial(policy_file.write_policies, today=self._today))
+            known |= {named.code for named in policies}
+        return known if self.problems.count == before else _Anything()
+
+    def _read_customers(self, policies: Container[str]) -> None:
         known = set(customer_files.customer_ids(self._connection))
         before = self.problems.count
         if path := self._path(CUSTOMERS):
-            rows = customer_files.read_customers(self._connection, path, self.problems)
+            rows = customer_files.read_customers(
+                self._connection, path, self.problems, policies=policies
+            )
             self._write(CUSTOMERS, rows, customer_files.write_customers)
             known.update(row["account_number"] for row in rows)
         self._accounts = known if self.problems.count == before else _Anything()

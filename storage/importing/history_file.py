@@ -16,12 +16,11 @@ from storage import audit
 from storage.customers import billed_customer
 from storage.importing import fields
 from storage.importing.problems import Problems
-from storage.importing.reading import Record, read_records
+from storage.importing.reading import ACTOR, Record, read_records
 from storage.sellers import current_seller
 from storage.snapshots import customer_to_json
 from storage.tables import customers, invoices, payments
 
-ACTOR = "import"
 _AMOUNTS = ("usage", "subscriptions", "proration", "tax", "total", "amount_paid")
 _STATUSES = tuple(
     status.value

@@ -1,6 +1,5 @@
 """plans.json, tax_rates.csv and seller.json."""
 
-import json
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -16,7 +15,7 @@ from domain.parties import PostalAddress, Seller
 from domain.plans import PlanKind, PlanPrice, Tier
 from storage.importing import fields
 from storage.importing.problems import Problems
-from storage.importing.reading import read_records
+from storage.importing.reading import read_json, read_records
 from storage.price_list import load_prices
 from storage.snapshots import tiers_to_json
 from storage.tables import plan_prices, pricing_plans, tax_rates
@@ -43,7 +42,7 @@ def read_plans(connection: Connection, path: Path, problems: Problems) -> list[P
     `line` in a problem is the plan's place in the list, from 1. A price that is known with
     another amount is a problem: a new price needs a `valid_from` of its own (optional key).
     """
-    entries = _read_json(path, problems)
+    entries = read_json(path, problems)
     if not isinstance(entries, list):
         if entries is not None:
             problems.add(path.name, 1, "", "is not a list of plans")
@@ -158,7 +157,7 @@ def write_tax_rates(connection: Connection, rates: list[dict[str, Any]]) -> None
 
 def read_seller(path: Path, problems: Problems) -> Seller | None:
     """The seller of seller.json; `logo_svg` may name an SVG file beside it."""
-    data = _read_json(path, problems)
+    data = read_json(path, problems)
     if data is None:
         return None
     if not isinstance(data, dict) or not all(isinstance(value, str) for value in data.values()):
@@ -273,11 +272,3 @@ def _overlap(one: dict[str, Any], other: dict[str, Any]) -> bool:
     other_ends: date = other["valid_to"] or date.max
     begins: date = max(one["valid_from"], other["valid_from"])
     return begins < min(one_ends, other_ends)
-
-
-def _read_json(path: Path, problems: Problems) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8-sig"), parse_float=Decimal)
-    except (ValueError, OSError, RecursionError) as error:
-        problems.add(path.name, getattr(error, "lineno", 1), "", f"is not JSON: {error}")
-        return None

@@ -1,16 +1,20 @@
-"""CSV files read row by row, each cell parsed by its column's rule."""
+"""Files read: CSV row by row, each cell parsed by its column's rule; JSON whole."""
 
 import csv
 import gzip
+import json
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any
 
 from storage.importing.fields import Parser
 from storage.importing.problems import Problems
 
+ACTOR = "import"
+"""The audit log's actor for what came by files."""
 _LONGEST_CELL = 10_000
 
 
@@ -58,6 +62,15 @@ def read_records(
                     yield Record(reader.line_num, {**absent, **values})
     except (UnicodeDecodeError, csv.Error, zlib.error, EOFError, OSError) as error:
         problems.add(path.name, 0, "", f"cannot be read as UTF-8 CSV: {error}")
+
+
+def read_json(path: Path, problems: Problems) -> Any:
+    """What a JSON file holds, its fractions as Decimal; None, with a problem, if it is none."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"), parse_float=Decimal)
+    except (ValueError, OSError, RecursionError) as error:
+        problems.add(path.name, getattr(error, "lineno", 1), "", f"is not JSON: {error}")
+        return None
 
 
 def _good_header(

@@ -5,6 +5,7 @@ from datetime import date
 
 from temporalio import activity
 
+from domain.dunning import Case
 from domain.periods import BusinessCalendar
 
 
@@ -44,21 +45,21 @@ class RenderedInvoice:
 
 @dataclass(frozen=True)
 class PostOrder:
+    """`on_hold`: no reminder goes out until the invoice is released."""
+
     number: str
     pdf_sha256: str
     actor: str
+    on_hold: bool = False
 
 
 @dataclass(frozen=True)
 class PostedInvoice:
-    """What the invoice's own workflow runs by; `due_on` is inclusive.
-
-    `nothing_to_pay`: the invoice is of 0.00 or less and settled.
-    """
+    """What the invoice's own workflow runs by; `due_on` is inclusive."""
 
     issued_on: date
     due_on: date
-    nothing_to_pay: bool
+    case: Case
 
 
 @dataclass(frozen=True)

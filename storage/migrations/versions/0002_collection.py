@@ -21,6 +21,7 @@ ALTER TABLE payments
     ADD CHECK (allocated >= 0 AND allocated + returned <= amount),
     ADD CHECK (status IN ('succeeded', 'reversed') OR allocated + returned = 0),
     ADD UNIQUE (invoice_id, attempt);
+CREATE INDEX payments_pending ON payments (created_at) WHERE status = 'pending';
 UPDATE payments SET allocated = amount WHERE status = 'succeeded';
 
 CREATE TABLE credit_balances (
@@ -94,10 +95,13 @@ ALTER TABLE invoices
     ADD COLUMN steps_taken     integer NOT NULL DEFAULT 0,
     ADD COLUMN first_failed_on date,
     ADD COLUMN on_hold         boolean NOT NULL DEFAULT false,
-    ADD COLUMN disputed        boolean NOT NULL DEFAULT false;
--- what was brought along from elsewhere is dunned only when a person starts it
-UPDATE invoices SET on_hold = true WHERE cycle_id IS NULL AND status IN ('issued', 'overdue');
+    ADD COLUMN disputed        boolean NOT NULL DEFAULT false,
+    -- another invoice's transaction changed this one, and its workflow has not looked yet
+    ADD COLUMN to_wake         boolean NOT NULL DEFAULT false;
+-- what was issued before there were reminders is dunned only when a person starts it
+UPDATE invoices SET on_hold = true WHERE status IN ('issued', 'overdue');
 
+CREATE INDEX invoices_to_wake ON invoices (customer_id, issued_on) WHERE to_wake;
 CREATE INDEX invoices_in_review ON invoices (due_on) WHERE collection_state = 'manual_review';
 """
 
@@ -127,6 +131,9 @@ ALTER TABLE webhook_events
     ADD CHECK ((applied_at IS NULL) = (outcome IS NULL));
 DROP INDEX webhook_events_waiting;
 CREATE INDEX webhook_events_waiting ON webhook_events (invoice_id) WHERE applied_at IS NULL;
+-- an event may come before its payment is known
+CREATE INDEX webhook_events_of_nothing_known
+    ON webhook_events ((payload #>> '{data,object,payment_intent}')) WHERE invoice_id IS NULL;
 
 CREATE TABLE bank_statements (
     id               bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -143,7 +150,8 @@ ALTER TABLE bank_transactions
     ADD COLUMN statement_id  bigint REFERENCES bank_statements,
     ADD COLUMN reversal_of   bigint UNIQUE REFERENCES bank_transactions,
     ADD COLUMN end_to_end_id text NOT NULL DEFAULT '',
-    ADD COLUMN match_kind    text NOT NULL DEFAULT '' CHECK (match_kind IN ('', 'reference', 'person')),
+    ADD COLUMN match_kind    text NOT NULL DEFAULT ''
+        CHECK (match_kind IN ('', 'reference', 'person')),
     ADD COLUMN note          text NOT NULL DEFAULT '',
     ADD COLUMN decided_by    text NOT NULL DEFAULT '',
     ADD COLUMN decided_at    timestamptz;

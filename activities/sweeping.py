@@ -1,0 +1,49 @@
+"""What waits for its invoice's workflow is found; a cycle's hold is released page by page."""
+
+from dataclasses import asdict
+
+from sqlalchemy import Engine
+from temporalio import activity
+
+from domain.periods import BillingPeriod
+from storage import arrivals, instructions
+from storage.engine import transaction
+from workflows.contracts.collection import (
+    ReleaseAsked,
+    ReleasePage,
+    ReleasePageOrder,
+    SweepOrder,
+    Swept,
+)
+from workflows.contracts.lifecycle import InvoiceOrder
+
+
+class SweepingActivities:
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @activity.defn
+    def find_waiting(self, order: SweepOrder) -> Swept:
+        with transaction(self._engine) as connection:
+            numbers = arrivals.find_waiting(
+                connection, older_than_seconds=order.older_than_seconds, limit=order.limit
+            )
+            return Swept(
+                tuple(
+                    InvoiceOrder(calendar=order.calendar, **asdict(found))
+                    for found in arrivals.resumptions(connection, numbers)
+                )
+            )
+
+    @activity.defn
+    def release_page(self, page: ReleasePageOrder) -> ReleasePage:
+        with transaction(self._engine) as connection:
+            asked = instructions.ask_release_of_cycle(
+                connection,
+                BillingPeriod.parse(page.order.period),
+                after=page.after,
+                limit=page.limit,
+                note=page.order.note,
+                person=page.order.requested_by,
+            )
+        return ReleasePage(tuple(ReleaseAsked(*pair) for pair in asked))

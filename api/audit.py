@@ -1,0 +1,87 @@
+"""The audit log over HTTP: in pages as JSON, or whole as CSV."""
+
+from datetime import date
+from itertools import chain
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Header, Query, Response
+from fastapi.responses import StreamingResponse
+from starlette.concurrency import run_in_threadpool
+
+from api.collection_schemas import AuditOut
+from api.dependencies import App, Finance, Services
+from api.schemas import Page
+from domain.errors import InvalidValue
+from storage.audit import AuditFilter, Order, list_entries
+from storage.engine import transaction
+from storage.exports import stream_audit
+
+router = APIRouter(prefix="/api/billing", tags=["audit"])
+
+CSV = "text/csv"
+_AS_CSV: dict[int | str, dict[str, Any]] = {
+    200: {"content": {CSV: {"schema": {"type": "string"}}}, "description": "Page, or the CSV file."}
+}
+
+
+@router.get(
+    "/audit", summary="Read the audit log", response_model=Page[AuditOut], responses=_AS_CSV
+)
+async def read(
+    app: App,
+    caller: Finance,
+    subject_kind: Annotated[str | None, Query(examples=["invoice"])] = None,
+    subject: Annotated[str | None, Query(examples=["INV-2026-02-0047"])] = None,
+    actor: Annotated[str | None, Query(description="Who did it.")] = None,
+    event: Annotated[str | None, Query(examples=["written_off"])] = None,
+    from_date: Annotated[
+        date | None, Query(alias="from", description="First business date.")
+    ] = None,
+    to_date: Annotated[
+        date | None, Query(alias="to", description="Last business date, inclusive.")
+    ] = None,
+    order: Annotated[Order, Query(description="Which entry comes first.")] = "oldest",
+    cursor: Annotated[str | None, Query(description="next_cursor of the page before.")] = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+    format: Annotated[Literal["json", "csv"] | None, Query()] = None,
+    accept: Annotated[str, Header(include_in_schema=False)] = "",
+) -> Page[AuditOut] | Response:
+    """Everything that happened, by the filters given.
+
+    `format=csv`, or `Accept: text/csv`, answers every entry as a file, the oldest first; pages are
+    for JSON alone.
+    """
+    wanted = AuditFilter(subject_kind, subject, actor, event, from_date, to_date)
+    if format == "csv" or (format is None and _prefers_csv(accept)):
+        lines = stream_audit(app.engine, wanted)
+        first = await run_in_threadpool(next, lines)  # an outage is told before the answer begins
+        return StreamingResponse(
+            chain([first], lines),
+            media_type=CSV,
+            headers={"Content-Disposition": 'attachment; filename="audit.csv"'},
+        )
+    return await run_in_threadpool(_page, app, wanted, order, _position(cursor), limit)
+
+
+def _page(
+    app: Services, wanted: AuditFilter, order: Order, after: int | None, limit: int
+) -> Page[AuditOut]:
+    with transaction(app.engine) as connection:
+        found = list_entries(connection, wanted, after=after, order=order, limit=limit + 1)
+    return Page(
+        items=[AuditOut.model_validate(entry) for entry in found[:limit]],
+        next_cursor=str(found[limit - 1].id) if len(found) > limit else None,
+    )
+
+
+def _prefers_csv(accept: str) -> bool:
+    """Whether the first kind that the client names is CSV."""
+    return accept.split(",")[0].partition(";")[0].strip().lower() == CSV
+
+
+def _position(cursor: str | None) -> int | None:
+    if cursor is None:
+        return None
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= 18):
+        raise InvalidValue("cursor: not one of ours; take next_cursor of a page.")
+    return int(cursor)
