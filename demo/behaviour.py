@@ -21,10 +21,16 @@ _PATIENCE_SECONDS = 60
 
 @dataclass(frozen=True)
 class CardPayer:
-    """Leaves `new_card` so many days after the release; one without a day does nothing."""
+    """Answers an e-mail about the declined charge by leaving `new_card`.
+
+    Attributes:
+        answers: the kind of e-mail; empty for a customer who answers none.
+        day: after the release, the earliest that the customer acts.
+    """
 
     account_number: str
-    day: int | None
+    answers: str
+    day: int
     new_card: str
     why: str
 
@@ -42,7 +48,8 @@ def card_payers() -> list[CardPayer]:
     return [
         CardPayer(
             row["account_number"],
-            int(row["day"]) if row["day"] else None,
+            row["answers"],
+            int(row["day"] or 0),
             row["new_card"],
             row["why"],
         )
@@ -92,22 +99,22 @@ class Inbox:
     def mails(self) -> list[EmailMessage]:
         return read_mails(self._mail_dir, to=self._address)
 
-    def link_to(self, page: str) -> str:
-        """The latest link to `page` in the customer's mails, waited for."""
+    def link_in(self, kind: str, page: str) -> str:
+        """The link to `page` in the customer's e-mail of `kind`, which is waited for."""
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while time.monotonic() < deadline:
-            for mail in reversed(self.mails()):
+            for mail in self.mails():
                 found = re.search(rf"https?://\S+/{page}/[^\s<>\"]+", text_of(mail))
-                if found:
+                if found and f".{kind}." in str(mail["Message-ID"]):
                     return found[0]
             time.sleep(0.1)
         raise StackError(f"{self._address} has received no link to {page}.")
 
 
-def leave_card(inbox: Inbox, card: str) -> None:
+def leave_card(link: str, card: str) -> None:
     """Opens the link of an e-mail, presses the button, and fills in the card processor's page."""
     with httpx.Client(follow_redirects=True, timeout=60) as browser:
-        page = browser.get(inbox.link_to("payment-method"))
+        page = browser.get(link)
         processor = _submit(browser, page, {})
         _submit(browser, processor, {"card_number": card, **_CARD})
 

@@ -1,7 +1,8 @@
 """What happens to February's invoices until day 14, told as the database has it."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -10,7 +11,7 @@ import httpx
 from rich.console import Console
 from sqlalchemy import Engine, text
 
-from demo.behaviour import Inbox, billing_emails, card_payers, leave_card
+from demo.behaviour import CardPayer, Inbox, billing_emails, card_payers, leave_card
 from demo.wires import wires_of, write_statement
 from stack.errors import StackError
 from storage.engine import transaction
@@ -55,12 +56,15 @@ def wait_for_first_contact(stage: Stage) -> None:
 def tell_the_fortnight(stage: Stage) -> None:
     """Releases the reminders and follows what customers and reminders do, day by day."""
     narrator = _Narrator(stage)
-    _checked(stage.api.post(f"/api/billing/cycles/{stage.period}/release"))
-    released = time.monotonic()
-    for day, deed in _deeds(stage):
-        _sleep_until(released + day, narrator.tell)
-        if deed is not None:
-            deed()
+    answering = [payer for payer in card_payers() if payer.answers]
+    with ThreadPoolExecutor(len(answering)) as customers:
+        _checked(stage.api.post(f"/api/billing/cycles/{stage.period}/release"))
+        released = time.monotonic()
+        answers = [customers.submit(_answer, stage, payer, released) for payer in answering]
+        _sleep_until(released + STATEMENT_DAY, narrator.tell)
+        _upload_statement(stage)
+        for answer in answers:
+            answer.result()
     _until(
         stage,
         "the steps of day 14",
@@ -71,26 +75,22 @@ def tell_the_fortnight(stage: Stage) -> None:
     )
     _until(
         stage,
-        "the wires booked",
-        "SELECT count(*) = 0 FROM bank_matches WHERE booked_at IS NULL",
+        "every wire booked and every e-mail of the steps sent",
+        """SELECT NOT EXISTS (SELECT FROM bank_matches WHERE booked_at IS NULL)
+              AND NOT EXISTS (SELECT FROM emails WHERE sent_at IS NULL)
+              AND (SELECT count(*) FROM emails WHERE kind = 'review_notice')
+                = (SELECT count(*) FROM invoices WHERE collection_state = 'manual_review')""",
         narrator.tell,
     )
     narrator.tell()
 
 
-def _deeds(stage: Stage) -> Iterator[tuple[float, Callable[[], None] | None]]:
-    """What is done from outside, by the day after the release."""
-    emails = billing_emails()
-    deeds: list[tuple[float, Callable[[], None] | None]] = [
-        (STATEMENT_DAY, lambda: _upload_statement(stage)),
-        (LAST_DAY, None),
-    ]
-    for payer in card_payers():
-        if payer.day is not None:
-            inbox = Inbox(stage.mail_dir, emails[payer.account_number])
-            card = payer.new_card
-            deeds.append((payer.day, lambda inbox=inbox, card=card: leave_card(inbox, card)))  # type: ignore[misc]
-    yield from sorted(deeds, key=lambda deed: deed[0])
+def _answer(stage: Stage, payer: CardPayer, released: float) -> None:
+    """The customer waits for the e-mail, then for the day, and leaves the card."""
+    inbox = Inbox(stage.mail_dir, billing_emails()[payer.account_number])
+    link = inbox.link_in(payer.answers, "payment-method")
+    _sleep_until(released + payer.day, lambda: None)
+    leave_card(link, payer.new_card)
 
 
 def _upload_statement(stage: Stage) -> None:

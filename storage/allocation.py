@@ -108,7 +108,8 @@ def take_back(
 
     What had become credit goes first. Where that credit was used already, the invoices that it
     paid are open again, the latest first; only then the payment's own invoice gives it back.
-    `event` tells the invoice, if it is touched at all; one that was paid is dunned anew.
+    `event` tells the invoice, if it is touched at all; one that was paid is dunned anew, unless
+    other credit of the customer's pays it.
     `key`: a business fact, under which the credit is taken once. Returns what went back.
     """
     payment = locked.connection.execute(
@@ -137,6 +138,8 @@ def take_back(
     if from_invoice > 0:
         locked.change(amount_paid=locked.amount_paid - from_invoice)
         _reopen(locked, event, reason, amount=from_invoice, out_of_credit=from_credit)
+        if not locked.state.is_end:
+            apply_credit(locked)
     else:
         locked.note("money_returned", reason, amount=f"{going:f}", out_of="credit")
     return going

@@ -115,7 +115,6 @@ def ask_release_of_cycle(
         update(invoices)
         .where(
             invoices.c.cycle_id == cycle_id,
-            invoices.c.period_start == period.start,
             invoices.c.on_hold,
             invoices.c.status.in_(("paid", "void", "uncollectible")),
         )

@@ -17,7 +17,8 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from domain.invoice import PriceList
+from domain.dunning import Case, CollectionState
+from domain.invoice import InvoiceStatus, PriceList
 from domain.periods import BillingPeriod
 from domain.plans import PlanKind, PlanPrice, PriceBook, Tier
 from domain.rating import DailyUsage, Subscription
@@ -30,6 +31,7 @@ from storage.price_list import load_price_list
 
 FEBRUARY = BillingPeriod(2026, 2)
 ISSUED_ON = date(2026, 3, 1)
+DUE_ON = date(2026, 3, 31)
 NOW = datetime(2026, 3, 1, 8, tzinfo=UTC)
 """The instant of every import in the tests: February is over."""
 ACTOR = "test"
@@ -86,6 +88,24 @@ def usage(quantity: int | str = 1_000, day: int = 10, metric: str = "api_calls")
     return DailyUsage(metric, date(2026, 2, day), Decimal(quantity))
 
 
+def collection_case(**changes: Any) -> Case:
+    """An invoice of 312.91 USD, just issued to a customer who pays by bank transfer."""
+    total = Decimal("312.91")
+    case = Case(
+        number="INV-2026-02-0001",
+        revision=1,
+        state=CollectionState.ISSUED,
+        status=InvoiceStatus.ISSUED,
+        total=total,
+        open_amount=total,
+        amount_paid=Decimal(0),
+        by_card=False,
+        due_on=DUE_ON,
+        dunning_from=DUE_ON,
+    )
+    return replace(case, **changes)
+
+
 # --- files of an import
 
 SELLER = {
@@ -132,6 +152,11 @@ def usage_plan_entry(**changes: Any) -> dict[str, Any]:
 
 
 PLANS = (usage_plan_entry(), plan_entry(), plan_entry("dedicated-ip", unit_price="49.00"))
+
+
+def policy_entry(code: str = "patient", **changes: Any) -> dict[str, Any]:
+    """An entry of dunning_policies.json: a reminder after ten days."""
+    return {"code": code, "steps": [{"after_days": 10, "notice": "reminder"}], **changes}
 
 
 def tax_rate_row(**changes: str) -> dict[str, str]:

@@ -82,7 +82,9 @@ def _modules(package: ModuleType) -> list[ModuleType]:
 MAY_IMPORT = {
     "workflows/contracts": {"domain", "workflows.contracts", "temporalio"},
     "workflows": {"domain", "workflows", "temporalio", "google.protobuf"},
-    "storage": {"domain", "settings", "storage", "sqlalchemy", "alembic", "psycopg", "stdnum"},
+    "storage": {"domain", "settings", "storage", "sqlalchemy", "alembic", "psycopg", "stdnum",
+        "lxml", "mt940", "pycamt", "rapidfuzz",
+    },
     "settings.py": {"pydantic", "pydantic_settings"},
 }
 

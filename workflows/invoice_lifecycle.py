@@ -237,6 +237,8 @@ class InvoiceLifecycle:
         done = await self._file.record(contract.carry_out, order, "has an instruction to carry out")
         self._carried_out.add(instruction)
         self._file.take_over(done.case)
+        if not done.case.on_hold:
+            self._clock.start(workflow.now())  # a release whose signal was lost
         if done.resend:
             self._mail.resend(instruction)
         if done.charge:

@@ -20,6 +20,12 @@ class RemoteCall(TypedDict):
     retry_policy: RetryPolicy
 
 
+class BoundedCall(TypedDict):
+    start_to_close_timeout: timedelta
+    schedule_to_close_timeout: timedelta
+    retry_policy: RetryPolicy
+
+
 _PATIENT = RetryPolicy(
     initial_interval=timedelta(milliseconds=200),
     backoff_coefficient=2,
@@ -55,25 +61,21 @@ SEND_MAIL = RemoteCall(
 )
 """A mail server may be away for hours; the invoice waits for it."""
 
-CHARGE = RemoteCall(
+CHARGE = BoundedCall(
     start_to_close_timeout=timedelta(seconds=90),
+    schedule_to_close_timeout=timedelta(hours=1),
     retry_policy=RetryPolicy(
         initial_interval=timedelta(seconds=1),
         backoff_coefficient=2,
         maximum_interval=timedelta(minutes=10),
     ),
 )
-"""A card processor may be away for hours. A killed worker holds the charge up for this long; each
-of its requests has a timeout of its own, a third of it."""
+"""A card processor may be away for hours; after each, the workflow orders anew. A killed worker
+holds the charge up for the first timeout; each of its requests has one of its own, a third of
+it."""
 
 
-class PromptCall(TypedDict):
-    start_to_close_timeout: timedelta
-    schedule_to_close_timeout: timedelta
-    retry_policy: RetryPolicy
-
-
-OPEN_PAGE = PromptCall(
+OPEN_PAGE = BoundedCall(
     start_to_close_timeout=timedelta(seconds=20),
     schedule_to_close_timeout=timedelta(seconds=40),
     retry_policy=RetryPolicy(

@@ -12,6 +12,7 @@ from temporalio.client import (
     SchedulePolicy,
     ScheduleSpec,
     ScheduleUpdate,
+    WithStartWorkflowOperation,
 )
 from temporalio.common import (
     WorkflowIDConflictPolicy,
@@ -24,7 +25,12 @@ from workflows.billing_cycle import BillingCycle
 from workflows.collection_sweep import CollectionSweep
 from workflows.contracts.collection import ReleaseOrder, SweepOrder
 from workflows.contracts.cycle import CycleOrder
-from workflows.contracts.lifecycle import Instruction, InvoiceOrder, PaymentReceived
+from workflows.contracts.lifecycle import (
+    Instruction,
+    InvoiceOrder,
+    PageRequest,
+    PaymentReceived,
+)
 from workflows.cycle_release import CycleRelease
 from workflows.invoice_lifecycle import InvoiceLifecycle
 
@@ -108,6 +114,32 @@ async def tell_invoice(
             order.period, account_number=order.account_number, number=order.number
         ),
     )
+
+
+async def ask_invoice(
+    client: Client, order: InvoiceOrder, update: str, request: PageRequest, *, task_queue: str
+) -> str:
+    """The address of the page that the update `open_checkout` or `open_card_setup` answers.
+
+    An invoice's workflow that has ended is started for it, and ends behind the answer.
+    Raises WorkflowUpdateFailedError where the page is refused.
+    """
+    start = WithStartWorkflowOperation(
+        InvoiceLifecycle.run,
+        order,
+        id=ids.invoice_id(order.number),
+        task_queue=task_queue,
+        id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        static_summary=f"{order.number}, taken up for its payer",
+        search_attributes=ids.search_attributes(
+            order.period, account_number=order.account_number, number=order.number
+        ),
+    )
+    address: str = await client.execute_update_with_start_workflow(
+        update, request, start_workflow_operation=start, result_type=str
+    )
+    return address
 
 
 async def keep_sweeping(

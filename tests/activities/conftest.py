@@ -2,15 +2,22 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
 
+from activities.credit_document import CreditNoteDocument
+from activities.credit_notes import CreditNoteActivities
 from activities.invoice_document import InvoiceDocument
-from activities.issuing import IssuingActivities, PayerLinks
+from activities.issuing import IssuingActivities
+from activities.payer_links import PayerLinks
+from domain.crediting import RefundTo
 from storage import cycles
+from storage.collection import LockedInvoice
+from storage.crediting import CreditRequest, credit_invoice
 from storage.engine import transaction
 from storage.importing.directory import import_directory
 from tests.builders import (
@@ -25,12 +32,13 @@ from tests.builders import (
     write_json,
 )
 from workflows.contracts.customer import PostOrder, RenderOrder
+from workflows.contracts.lifecycle import CreditNoteOrder
 
 FIRST = "INV-2026-02-0001"
 LINKS = PayerLinks("https://pay.example/", "the secret of the tests")
 
 
-def printed(document: InvoiceDocument) -> bytes:
+def printed(document: InvoiceDocument | CreditNoteDocument) -> bytes:
     """Stands for the PDF where its pages do not matter."""
     return b"%PDF " + repr(document).encode()
 
@@ -47,6 +55,22 @@ class Books:
         rendered = self.issuing.render_invoice(RenderOrder(number))
         self.issuing.post_invoice(PostOrder(number, rendered.pdf_sha256, ACTOR))
         return rendered.pdf_sha256
+
+    def credit(
+        self, amount: str | None = None, *, number: str = FIRST, to_card: bool = False
+    ) -> str:
+        """Credits `amount`, or everything; the credit note's number."""
+        refund_to = RefundTo.CARD if to_card else RefundTo.CREDIT
+        with transaction(self.engine) as connection:
+            return credit_invoice(
+                LockedInvoice(connection, number, business_date=ISSUED_ON, actor=ACTOR),
+                CreditRequest("agreed", refund_to, Decimal(amount) if amount else None),
+            )
+
+    def render_credit(self, credit_note: str, number: str = FIRST) -> None:
+        """Makes the credit note's document."""
+        notes = CreditNoteActivities(self.engine, render=printed, issuing=self.issuing)
+        notes.render_credit_note(CreditNoteOrder(number, credit_note, ISSUED_ON))
 
     def ask(self, query: str) -> list[tuple[Any, ...]]:
         with transaction(self.engine) as connection:

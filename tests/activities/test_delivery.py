@@ -1,31 +1,40 @@
-"""The invoice by e-mail: what it says, that it goes out once, and what a refusal does."""
+"""E-mails about an invoice: what they carry, that each goes out once, and what a refusal does."""
 
 import asyncio
-import re
 import smtplib
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import date
+from decimal import Decimal
 from email.message import EmailMessage, Message
 
 import pytest
 from sqlalchemy import text, update
 
-from activities.delivery import DeliveryActivities, invoice_message
+from activities.delivery import DeliveryActivities, Office
 from activities.mailer import Mailer, Refusals
+from domain.dunning import Case
+from domain.emails import EmailKind
 from domain.errors import Conflict
-from storage.emails import EmailKey
+from storage.allocation import Receipt, book_receipt
+from storage.collection import LockedInvoice
 from storage.engine import transaction
-from storage.invoices import load_invoice
-from storage.sellers import seller_version
 from storage.tables import invoices
 from tests.activities.conftest import FIRST, LINKS, Books, Plan
 from tests.activities.mail_server import MailServer, attached_pdf, mail_server, text_of
-from tests.builders import KNOWN_ANSWER, Subscriber
-from workflows.contracts.lifecycle import Occasion
+from tests.builders import ACTOR, ISSUED_ON, KNOWN_ANSWER, Subscriber
+from workflows.contracts.lifecycle import NoticeOrder, UndeliveredReport
 
 SENDER = "billing@billwright.example"
-OCCASION = Occasion(FIRST, date(2026, 3, 1))
+OFFICE = Office(
+    "finance@meridian-api.example",
+    "https://billing.example",
+    card_link_days=14,
+    today=lambda: ISSUED_ON,
+)
+INVOICE = NoticeOrder(FIRST, EmailKind.INVOICE, 0, ISSUED_ON)
+LATE = date(2026, 4, 3)
+REMINDER = NoticeOrder(FIRST, EmailKind.REMINDER, 1, LATE, place=1, while_open=True)
 MESSAGE_ID = f"<{FIRST}.invoice.0@billwright.invalid>"
 UNSENT = "SELECT count(*) FROM emails WHERE sent_at IS NULL"
 REFUSED = "SELECT reason FROM audit_log WHERE event = 'invoice_email_refused'"
@@ -37,11 +46,16 @@ async def mailbox() -> AsyncIterator[MailServer]:
         yield server
 
 
-async def deliver(books: Books, mailbox: MailServer, mailer: Mailer | None = None) -> None:
+def delivery(books: Books, mailer: Mailer) -> DeliveryActivities:
+    return DeliveryActivities(books.engine, mailer=mailer, links=LINKS, office=OFFICE)
+
+
+async def deliver(
+    books: Books, mailbox: MailServer, mailer: Mailer | None = None, order: NoticeOrder = INVOICE
+) -> Case:
     """Runs the activity in a thread, as the worker does."""
     used = mailer or Mailer("127.0.0.1", mailbox.port, sender=SENDER)
-    activities = DeliveryActivities(books.engine, mailer=used, links=LINKS)
-    await asyncio.to_thread(activities.deliver_invoice, OCCASION)
+    return await asyncio.to_thread(delivery(books, used).send_notice, order)
 
 
 async def delivered(
@@ -59,7 +73,14 @@ def bodies(mail: EmailMessage) -> tuple[str, str]:
     return text_of(mail, "plain"), text_of(mail, "html")
 
 
-# --- what it says
+def pay(books: Books, amount: str, method: str = "bank_transfer") -> None:
+    """Money for the first invoice, booked as it arrives."""
+    with transaction(books.engine) as connection:
+        locked = LockedInvoice(connection, FIRST, business_date=ISSUED_ON, actor=ACTOR)
+        book_receipt(locked, Receipt(method, Decimal(amount), f"{method} of {amount}"))
+
+
+# --- what they carry
 
 
 async def test_it_carries_text_html_and_the_document(plan: Plan, mailbox: MailServer) -> None:
@@ -85,7 +106,6 @@ async def test_both_bodies_name_amount_day_link_and_bank(plan: Plan, mailbox: Ma
             FIRST,
             "USD 312.91",
             "31 March 2026",
-            "February 2026",
             LINKS.pay(FIRST, 1),
             "DE89 3704 0044 0532 0130 00",
             "COBADEFFXXX",
@@ -93,85 +113,57 @@ async def test_both_bodies_name_amount_day_link_and_bank(plan: Plan, mailbox: Ma
             assert expected in body
 
 
-async def test_an_invoice_of_nothing_says_that_there_is_nothing_to_pay(
-    plan: Plan, mailbox: MailServer
-) -> None:
-    mail = await delivered(plan, mailbox, Subscriber("1001", 500))
-    for body in bodies(mail):
-        assert "USD 0.00" in body
-        assert "There is nothing to pay." in body
-        assert "IBAN" not in body
-        assert "31 March" not in body
-
-
-async def test_a_card_customer_reads_that_the_card_is_charged(
-    plan: Plan, mailbox: MailServer
-) -> None:
-    card = Subscriber("1001", columns={"payment_method": "card"})
-    mail = await delivered(plan, mailbox, card)
-    for body in bodies(mail):
-        assert "We charge USD 195.10 to your card on file" in body
-        assert LINKS.pay(FIRST, 1) in body
-        assert "IBAN" not in body
-
-
-async def test_a_hostile_name_stays_text(plan: Plan, mailbox: MailServer) -> None:
-    hostile = Subscriber("1001", columns={"name": "<img src=x onerror=alert(1)> & Söhne"})
-    text, html = bodies(await delivered(plan, mailbox, hostile))
-    assert "Hello <img src=x onerror=alert(1)> & Söhne," in text
-    assert "<img" not in html
-    assert "&lt;img src=x onerror=alert(1)&gt; &amp; Söhne" in html
-
-
-async def test_names_beyond_ascii_arrive_as_they_are(plan: Plan, mailbox: MailServer) -> None:
-    name = "Bäckerei „Łódź“ 株式会社"
-    mail = await delivered(plan, mailbox, name=name)
-    assert mail["Subject"] == f"Invoice {FIRST} from {name}"
-    assert mail["From"].addresses[0].display_name == name
-    assert mail["From"].addresses[0].addr_spec == SENDER
-    assert all(name in body for body in bodies(mail))
-    (raw,) = mailbox.raw
-    assert raw.isascii()
-
-
-@pytest.mark.parametrize("name", ['Quote " and, comma <x@y.example>', "a" * 300, "ü" * 200])
-async def test_an_awkward_name_adds_no_address(plan: Plan, mailbox: MailServer, name: str) -> None:
-    mail = await delivered(plan, mailbox, name=name)
-    assert [address.addr_spec for address in mail["From"].addresses] == [SENDER]
-    assert mail["From"].addresses[0].display_name == name
-
-
-@pytest.mark.parametrize("end", ["\r\n", "\n", "\r", "\x85", "\u2028", "\n\n"])
-async def test_a_name_cannot_begin_a_header(plan: Plan, mailbox: MailServer, end: str) -> None:
-    # the import refuses control characters; the mail does not rely on it
+async def test_a_receipt_says_what_was_paid_and_how(plan: Plan, mailbox: MailServer) -> None:
     books = plan(KNOWN_ANSWER)
     books.issue()
-    seller = f"Evil{end}Bcc: thief@evil.example{end}Subject: lies"
-    replaced = Mailer("127.0.0.1", mailbox.port, sender=SENDER)
-    await deliver_as(books, replaced, seller)
+    pay(books, "312.91", "card")
+    await deliver(books, mailbox, order=replace(INVOICE, kind=EmailKind.RECEIPT))
     (mail,) = mailbox.mails
-    assert mail.get_all("Bcc") is None
-    assert mail.get_all("Subject") == [
-        f"Invoice {FIRST} from Evil Bcc: thief@evil.example Subject: lies"
-    ]
-    assert len(mail.get_all("From") or []) == 1
-    assert mailbox.recipients == [["accounts@1047.example"]]
+    assert mail["Subject"] == f"Receipt for invoice {FIRST} from Meridian API GmbH"
+    assert "USD 312.91" in text_of(mail, "plain")
+    assert "card" in text_of(mail, "plain")
+    assert attached_pdf(mail)
 
 
-async def deliver_as(books: Books, mailer: Mailer, seller_name: str) -> None:
-    """Sends the invoice's message as if the seller had that name."""
-    with transaction(books.engine) as connection:
-        invoice = load_invoice(connection, FIRST)
-        seller = seller_version(connection, invoice.seller_version)
-    message = invoice_message(
-        EmailKey(FIRST, "invoice", 0),
-        invoice,
-        replace(seller, name=seller_name, email=seller_name),
-        LINKS.pay(FIRST, 1),
-        b"%PDF",
-        sender=SENDER,
-    )
-    await asyncio.to_thread(mailer.send, message)
+async def test_the_review_notice_goes_to_the_finance_team_with_what_was_tried(
+    plan: Plan, mailbox: MailServer
+) -> None:
+    books = plan()
+    books.issue()
+    await deliver(books, mailbox, order=REMINDER)
+    await deliver(books, mailbox, order=replace(INVOICE, kind=EmailKind.REVIEW_NOTICE, step=99))
+    mail = mailbox.mails[-1]
+    assert mailbox.recipients[-1] == [OFFICE.finance_email]
+    assert "3 April 2026: reminder sent" in text_of(mail, "plain")
+    assert "https://billing.example/console/review" in text_of(mail, "plain")
+    assert list(mail.iter_attachments()) == []
+
+
+async def test_a_copy_goes_to_whom_the_step_names(plan: Plan, mailbox: MailServer) -> None:
+    books = plan()
+    books.issue()
+    await deliver(books, mailbox, order=replace(REMINDER, cc=("sales@meridian-api.example",)))
+    (mail,) = mailbox.mails
+    assert mail["Cc"] == "sales@meridian-api.example"
+    assert mailbox.recipients == [["accounts@1047.example", "sales@meridian-api.example"]]
+
+
+async def test_a_credit_note_without_its_document_is_not_sent(
+    plan: Plan, mailbox: MailServer
+) -> None:
+    books = plan()
+    books.issue()
+    note = books.credit("99.00")
+    order = replace(INVOICE, kind=EmailKind.CREDIT_NOTE, step=1, credit_note=note)
+    with pytest.raises(Conflict, match="no document yet"):
+        await deliver(books, mailbox, order=order)
+    books.render_credit(note)
+    await deliver(books, mailbox, order=order)
+    (mail,) = mailbox.mails
+    assert [part.get_filename() for part in mail.iter_attachments()] == [f"{note}.pdf"]
+
+
+# --- addresses
 
 
 async def test_several_addresses_get_one_mail(plan: Plan, mailbox: MailServer) -> None:
@@ -192,7 +184,7 @@ async def test_twice_sends_one_mail(plan: Plan, mailbox: MailServer) -> None:
     assert len(mailbox.mails) == 1
     assert books.told() == ["issued", "invoice_email_sent"]
     assert books.ask("SELECT message_id, business_date FROM emails WHERE sent_at IS NOT NULL") == [
-        (MESSAGE_ID, OCCASION.business_date)
+        (MESSAGE_ID, ISSUED_ON)
     ]
 
 
@@ -209,15 +201,11 @@ async def test_killed_before_the_record_the_same_mail_goes_once_more(
 ) -> None:
     books = plan()
     books.issue()
-    activities = DeliveryActivities(
-        books.engine,
-        mailer=KilledAfterSending("127.0.0.1", mailbox.port, sender=SENDER),
-        links=LINKS,
-    )
+    activities = delivery(books, KilledAfterSending("127.0.0.1", mailbox.port, sender=SENDER))
 
     def killed() -> bool:
         try:
-            activities.deliver_invoice(OCCASION)
+            activities.send_notice(INVOICE)
         except KeyboardInterrupt:
             return True
         return False
@@ -239,7 +227,7 @@ async def test_nothing_is_sent_before_the_invoice_is_issued(
     plan: Plan, mailbox: MailServer
 ) -> None:
     books = plan()
-    with pytest.raises(Conflict, match="no document"):
+    with pytest.raises(Conflict, match="is a draft"):
         await deliver(books, mailbox)
     assert mailbox.mails == []
     assert books.ask("SELECT count(*) FROM emails") == [(0,)]
@@ -346,6 +334,62 @@ async def test_a_mail_server_that_is_away_is_an_outage(plan: Plan) -> None:
     assert books.told() == ["issued"]
 
 
-async def test_the_html_loads_nothing_from_elsewhere(plan: Plan, mailbox: MailServer) -> None:
-    _, html = bodies(await delivered(plan, mailbox))
-    assert re.findall(r"(?:src|href)=\"([^\"]+)\"", html) == [LINKS.pay(FIRST, 1)]
+# --- the steps of dunning that they are
+
+
+async def test_a_reminder_is_recorded_with_its_step(plan: Plan, mailbox: MailServer) -> None:
+    books = plan()
+    books.issue()
+    for _ in range(2):
+        case = await deliver(books, mailbox, order=REMINDER)
+        assert (case.state, case.steps_taken) == ("reminder_sent", 1)
+    assert len(mailbox.mails) == 1
+    assert books.told() == ["issued", "reminder_email_sent", "reminder_sent"]
+
+
+async def test_a_reminder_of_what_was_paid_meanwhile_is_not_sent(
+    plan: Plan, mailbox: MailServer
+) -> None:
+    books = plan()
+    books.issue()
+    pay(books, "195.10")
+    case = await deliver(books, mailbox, order=REMINDER)
+    assert case.state == "paid"
+    assert mailbox.mails == []
+    assert books.ask("SELECT count(*) FROM emails") == [(0,)]
+
+
+async def test_a_reminder_that_is_refused_for_good_is_a_step_all_the_same(
+    plan: Plan, mailbox: MailServer
+) -> None:
+    books = plan()
+    books.issue()
+    mailbox.answer = "554 looks like spam"
+    case = await deliver(books, mailbox, order=REMINDER)
+    assert (case.state, case.steps_taken) == ("reminder_sent", 1)
+    assert books.told() == ["issued", "reminder_email_refused", "reminder_sent"]
+
+
+async def test_an_earlier_reminder_never_takes_a_later_step_back(
+    plan: Plan, mailbox: MailServer
+) -> None:
+    books = plan()
+    books.issue()
+    urgent = replace(REMINDER, kind=EmailKind.URGENT_NOTICE, step=2, place=2)
+    await deliver(books, mailbox, order=urgent)
+    case = await deliver(books, mailbox, order=REMINDER)
+    assert (case.state, case.steps_taken) == ("urgent_notice", 2)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+async def test_an_email_that_was_given_up_is_told_once_and_counts_as_a_step(
+    plan: Plan, mailbox: MailServer, times: int
+) -> None:
+    books = plan()
+    books.issue()
+    report = UndeliveredReport(REMINDER, "the server was away for good")
+    activities = delivery(books, Mailer("127.0.0.1", mailbox.port, sender=SENDER))
+    for _ in range(times):
+        case = activities.record_undelivered(report)
+    assert (case.state, case.steps_taken) == ("reminder_sent", 1)
+    assert books.told() == ["issued", "reminder_email_refused", "reminder_sent"]

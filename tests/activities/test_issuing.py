@@ -1,6 +1,7 @@
 """A draft becomes an invoice, once, with its document."""
 
 import hashlib
+from decimal import Decimal
 
 import pytest
 
@@ -44,11 +45,8 @@ def test_posting_twice_issues_once(plan: Plan) -> None:
     sha256 = books.issuing.render_invoice(RenderOrder(FIRST)).pdf_sha256
     first, again = (books.issuing.post_invoice(PostOrder(FIRST, sha256, ACTOR)) for _ in range(2))
     assert first == again
-    assert (first.issued_on, first.due_on, first.nothing_to_pay) == (
-        ISSUED_ON,
-        ISSUED_ON.replace(day=31),
-        False,
-    )
+    assert (first.issued_on, first.due_on) == (ISSUED_ON, ISSUED_ON.replace(day=31))
+    assert (first.case.state, first.case.open_amount) == ("issued", Decimal("195.10"))
     assert books.ask("SELECT status, collection_state, pdf_sha256 FROM invoices") == [
         ("issued", "issued", sha256)
     ]
@@ -59,9 +57,32 @@ def test_posting_twice_issues_once(plan: Plan) -> None:
 def test_an_invoice_of_nothing_is_issued_and_paid(plan: Plan) -> None:
     books = plan(Subscriber("1001", 500))
     sha256 = books.issuing.render_invoice(RenderOrder(FIRST)).pdf_sha256
-    assert books.issuing.post_invoice(PostOrder(FIRST, sha256, ACTOR)).nothing_to_pay
+    posted = books.issuing.post_invoice(PostOrder(FIRST, sha256, ACTOR))
+    assert (posted.case.state, posted.case.open_amount) == ("paid", 0)
     assert books.ask("SELECT status, settled_on FROM invoices") == [("paid", ISSUED_ON)]
-    assert books.told() == ["issued", "paid"]
+    assert books.told() == ["issued", "settled"]
+
+
+def test_an_invoice_posted_on_hold_is_held(plan: Plan) -> None:
+    books = plan()
+    sha256 = books.issuing.render_invoice(RenderOrder(FIRST)).pdf_sha256
+    assert books.issuing.post_invoice(PostOrder(FIRST, sha256, ACTOR, on_hold=True)).case.on_hold
+
+
+def test_a_customers_credit_pays_the_invoice_as_it_is_posted(plan: Plan) -> None:
+    books = plan(Subscriber("1001"), Subscriber("1002"))
+    books.ask(
+        "INSERT INTO credit_balances SELECT id, 'USD', 50 FROM customers"
+        " WHERE account_number = '1001' RETURNING 1"
+    )
+    sha256 = books.issuing.render_invoice(RenderOrder(FIRST)).pdf_sha256
+    first, again = (
+        books.issuing.post_invoice(PostOrder(FIRST, sha256, ACTOR)).case for _ in range(2)
+    )
+    assert first == again
+    assert (first.amount_paid, first.open_amount) == (Decimal("50.00"), Decimal("145.10"))
+    assert books.ask("SELECT balance FROM credit_balances") == [(0,)]
+    assert books.told() == ["issued", "part_paid"]
 
 
 def test_a_failure_is_recorded_with_its_reason(plan: Plan) -> None:
@@ -75,7 +96,9 @@ def test_a_failure_is_recorded_with_its_reason(plan: Plan) -> None:
 def test_a_failure_leaves_an_issued_invoice_alone(plan: Plan) -> None:
     books = plan()
     books.issue()
-    books.issuing.record_failure(FAILURE)
+    recorded = books.issuing.record_failure(FAILURE)
+    assert recorded.posted is not None
+    assert recorded.posted.case.number == FIRST
     assert books.ask(ITEM) == [("issued", "", "")]
     assert books.ask("SELECT status FROM invoices") == [("issued",)]
 

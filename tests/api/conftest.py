@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -20,27 +20,40 @@ from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
 from activities.billing_cycle import CycleActivities
-from activities.delivery import DeliveryActivities
-from activities.invoice_document import InvoiceDocument
-from activities.issuing import IssuingActivities, PayerLinks
+from activities.card_gateway import CardGateway
+from activities.charging import ChargingActivities
+from activities.collection import CollectionActivities
+from activities.credit_notes import CreditNoteActivities
+from activities.delivery import DeliveryActivities, Office
+from activities.issuing import IssuingActivities
 from activities.mailer import Mailer
-from activities.pdf import render_invoice_pdf
-from activities.settlement import SettlementActivities
+from activities.payer_links import PayerLinks
+from activities.pdf import PrintedDocument, render_pdf
+from activities.sweeping import SweepingActivities
 from api.app import create_app
 from api.dependencies import Services
 from domain.tax import TaxPolicy
-from settings import Settings
+from settings import Settings, reveal
+from stack.ports import HOST, PortBook, Ports
 from stack.temporal import ensure_server
 from storage.api_keys import Role, create_key
-from storage.engine import transaction
+from storage.engine import make_engine, transaction
 from tests.activities.mail_server import MailServer, mail_server
+from tests.api.cards import STRIPE_KEY, CardSandbox, sandbox_in
 from tests.builders import NOW, Subscriber, seed_billing
-from worker import MAILS_AT_ONCE, THREADS, build_workers
+from worker import CARDS_AT_ONCE, MAILS_AT_ONCE, THREADS, Activities, build_workers
+from workflows.collection_sweep import CollectionSweep
 from workflows.connection import connect
+from workflows.contracts.collection import SweepOrder
 from workflows.ids import SEARCH_ATTRIBUTES, billing_cycle_id
 
+if TYPE_CHECKING:
+    from tests.api.collected import Month
+
 SECRET = "the secret of the tests"
+WEBHOOK_SECRET = "whsec_of_the_tests"
 SENDER = "billing@billwright.example"
+FINANCE_TEAM = "finance@billwright.example"
 CYCLES = "/api/billing/cycles"
 INVOICES = "/api/billing/invoices"
 FEBRUARY = {"period": "2026-02", "issued_on": "2026-03-01"}
@@ -96,6 +109,15 @@ class Product:
         assert answer.status_code == 202, answer.text
         return await self.closed()
 
+    async def sweep(self) -> int:
+        """Looks for what waits, however shortly; how many invoices were woken."""
+        return await self.temporal.execute_workflow(
+            CollectionSweep.run,
+            SweepOrder(older_than_seconds=0),
+            id="collection-sweep-of-the-test",
+            task_queue=self.settings.task_queue,
+        )
+
     async def retry(self) -> Json:
         answer = await self.http.post(f"{CYCLES}/2026-02/retry")
         assert answer.status_code == 202, answer.text
@@ -116,10 +138,35 @@ async def temporal_server() -> AsyncIterator[TemporalServer]:
         yield TemporalServer(address, iter(names))
 
 
+@pytest.fixture(scope="session")
+def card_sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CardSandbox]:
+    with sandbox_in(tmp_path_factory.mktemp("cards")) as sandbox:
+        yield sandbox
+
+
 @pytest.fixture
-async def product(engine: Engine, temporal_server: TemporalServer) -> AsyncIterator[Product]:
+async def product(
+    engine: Engine, temporal_server: TemporalServer, card_sandbox: CardSandbox
+) -> AsyncIterator[Product]:
     """The application without a worker, on a database without rows."""
-    async with running(engine, await temporal_server.client()) as product:
+    async with running(engine, await temporal_server.client(), card_sandbox) as product:
+        yield product
+
+
+@pytest.fixture(scope="session")
+async def sellerless(
+    fresh_engine: Callable[[], AbstractContextManager[Engine]], temporal_server: TemporalServer
+) -> AsyncIterator[Product]:
+    """An application that can start nothing, because there is no seller; for many requests."""
+    with fresh_engine() as engine:
+        async with running(engine, await temporal_server.client()) as product:
+            yield product
+
+
+@pytest.fixture
+async def books(engine: Engine) -> AsyncIterator[Product]:
+    """The application on a database without rows, for what needs no Temporal."""
+    async with running(engine, await nobody()) as product:
         yield product
 
 
@@ -162,13 +209,14 @@ BILLED = (
 async def billed(
     fresh_engine: Callable[[], AbstractContextManager[Engine]],
     temporal_server: TemporalServer,
+    card_sandbox: CardSandbox,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[BilledMonth]:
     with fresh_engine() as engine:
         seed_billing(engine, tmp_path_factory.mktemp("billed") / "files", BILLED)
         async with (
             mail_server() as mailbox,
-            running(engine, await temporal_server.client()) as product,
+            running(engine, await temporal_server.client(), card_sandbox) as product,
             working(product, mailbox),
         ):
             cycle = await product.bill()
@@ -176,23 +224,53 @@ async def billed(
             yield BilledMonth(product, cycle, mailbox)
 
 
+@pytest.fixture(scope="session")
+async def month(
+    fresh_engine: Callable[[], AbstractContextManager[Engine]],
+    temporal_server: TemporalServer,
+    card_sandbox: CardSandbox,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator["Month"]:
+    """A month in collection, of which each test takes invoices of its own."""
+    from tests.api.collected import collecting  # it stands on this module
+
+    files = tmp_path_factory.mktemp("collected") / "files"
+    with fresh_engine() as engine:
+        async with (
+            mail_server() as mailbox,
+            running(engine, await temporal_server.client(), card_sandbox) as product,
+            collecting(product, mailbox, card_sandbox, files) as month,
+        ):
+            yield month
+
+
 @asynccontextmanager
 async def running(
-    engine: Engine, temporal: Client, *, now: datetime = NOW
+    engine: Engine,
+    temporal: Client,
+    sandbox: CardSandbox | None = None,
+    *,
+    now: Callable[[], datetime] = lambda: NOW,
 ) -> AsyncIterator[Product]:
-    """The application over `engine` and `temporal`, started and stopped."""
+    """The application over `engine` and `temporal`, started and stopped.
+
+    `sandbox` None: a card processor that nobody asks.
+    """
     settings = Settings(
         temporal_namespace=temporal.namespace,
         temporal_ui_url="http://temporal.example",
         public_url="http://billing.example",
         secret=SecretStr(SECRET),
+        stripe_api_key=SecretStr(STRIPE_KEY),
+        stripe_api_base=sandbox.address if sandbox else None,
+        stripe_webhook_secret=SecretStr(WEBHOOK_SECRET),
         day_seconds=86_400,  # business dates count from the date of issue, whatever today is
         customers_per_page=3,
     )
 
     @asynccontextmanager
     async def open_services() -> AsyncIterator[Services]:
-        yield Services(engine, temporal, settings, now=lambda: now)
+        yield Services(engine, temporal, settings, now=now)
 
     app = create_app(open_services)
     async with (
@@ -208,31 +286,64 @@ async def running(
 _renderer = threading.Lock()
 
 
-def _render(document: InvoiceDocument) -> bytes:
+def _render(document: PrintedDocument) -> bytes:
     with _renderer:  # in the product each renderer is a process
-        return render_invoice_pdf(document)
+        return render_pdf(document)
 
 
 @asynccontextmanager
 async def working(product: Product, mailbox: MailServer) -> AsyncIterator[None]:
     """The workers of the product, with mail going to `mailbox`."""
-    engine, links = product.engine, PayerLinks(product.settings.public_url, SECRET)
-    with ThreadPoolExecutor(THREADS + MAILS_AT_ONCE) as threads:
-        billing, mail = build_workers(
-            product.temporal,
-            product.settings.task_queue,
-            threads,
-            CycleActivities(engine, time_zone="UTC", tax_policy=TaxPolicy()),
-            IssuingActivities(engine, render=_render, links=links),
-            DeliveryActivities(
-                engine, mailer=Mailer("127.0.0.1", mailbox.port, sender=SENDER), links=links
+    engine, settings = product.engine, product.settings
+    links = PayerLinks(settings.public_url, SECRET)
+    issuing = IssuingActivities(engine, render=_render, links=links)
+    activities = Activities(
+        CycleActivities(engine, time_zone="UTC", tax_policy=TaxPolicy()),
+        issuing,
+        CollectionActivities(engine),
+        CreditNoteActivities(engine, render=_render, issuing=issuing),
+        ChargingActivities(
+            engine,
+            gateway=CardGateway(
+                reveal(settings.stripe_api_key) or "", api_base=settings.stripe_api_base
             ),
-            SettlementActivities(engine),
+            now=lambda: datetime.now(UTC),
+        ),
+        DeliveryActivities(
+            engine,
+            mailer=Mailer("127.0.0.1", mailbox.port, sender=SENDER),
+            links=links,
+            office=Office(
+                FINANCE_TEAM, settings.public_url, settings.card_link_days, today=date.today
+            ),
+        ),
+        SweepingActivities(engine),
+    )
+    with ThreadPoolExecutor(THREADS + MAILS_AT_ONCE + CARDS_AT_ONCE) as threads:
+        workers = build_workers(
+            product.temporal,
+            settings.task_queue,
+            threads,
+            activities,
             mails_per_second=1_000,
             rendering=lambda: False,
         )
-        async with billing, mail:
+        async with workers.billing, workers.mail, workers.cards:
             yield
+
+
+def closed_port() -> int:
+    return PortBook(Ports(), {}).take("smtp")
+
+
+async def nobody() -> Client:
+    """A client that finds no Temporal where it looks for it."""
+    return await connect(f"{HOST}:{closed_port()}", "default", lazy=True)
+
+
+def nowhere() -> Engine:
+    """An engine that finds no PostgreSQL where it looks for it."""
+    return make_engine(f"postgresql://billwright@{HOST}:{closed_port()}/billwright")
 
 
 def bearer(engine: Engine, role: Role, name: str = "") -> str:
@@ -242,6 +353,7 @@ def bearer(engine: Engine, role: Role, name: str = "") -> str:
 
 
 async def until(condition: Callable[[], bool]) -> None:
+    """Asks until the answer is true."""
     async with asyncio.timeout(PATIENCE):
         while not condition():
             await asyncio.sleep(0.05)

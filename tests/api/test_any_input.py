@@ -5,18 +5,14 @@ The transport raises what the application leaves unhandled, so a defect fails wi
 
 import base64
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractContextManager
 from typing import Any
 from urllib.parse import quote
 
 import httpx
-import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine
 
-from tests.api.conftest import CYCLES, INVOICES, Product, TemporalServer, running
+from tests.api.conftest import CYCLES, INVOICES, Product
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
 JSON = st.recursive(
@@ -34,16 +30,6 @@ ORDERS = st.fixed_dictionaries(
     },
 )
 PROBLEM = "application/problem+json"
-
-
-@pytest.fixture(scope="session")
-async def sellerless(
-    fresh_engine: Callable[[], AbstractContextManager[Engine]], temporal_server: TemporalServer
-) -> AsyncIterator[Product]:
-    """An application that can start nothing, because there is no seller."""
-    with fresh_engine() as engine:
-        async with running(engine, await temporal_server.client()) as product:
-            yield product
 
 
 def assert_answered(answer: httpx.Response, *expected: int) -> None:
@@ -127,6 +113,95 @@ async def test_an_invoice_number_may_be_anything(
 ) -> None:
     address = f"{INVOICES}/{quote(number, safe='', errors='replace')}{part}"
     assert_answered(await sellerless.http.get(address), 200, 307, 404, 422)
+
+
+INSTRUCTIONS = st.fixed_dictionaries(
+    {},
+    optional={
+        "resolution": st.sampled_from(["extend", "write_off"]) | SCALARS,
+        "note": st.text(min_size=1) | SCALARS,
+        "reason": st.text(min_size=1) | SCALARS,
+        "until": DAYS | SCALARS,
+        "reissue": SCALARS,
+        "amount": st.decimals().map(str) | SCALARS,
+        "lines": st.lists(
+            st.fixed_dictionaries({"position": SCALARS, "amount": st.decimals().map(str) | SCALARS})
+        )
+        | SCALARS,
+        "refund_to": st.sampled_from(["card", "credit"]) | SCALARS,
+        "steps": st.lists(
+            st.fixed_dictionaries(
+                {
+                    "after_days": st.integers() | SCALARS,
+                    "notice": st.sampled_from(["reminder", "review_notice"]) | SCALARS,
+                },
+                optional={"cc": st.lists(st.text()) | JSON},
+            )
+        )
+        | SCALARS,
+        "code": st.text(max_size=5) | SCALARS,
+    },
+)
+ACTIONS = [
+    *(
+        ("POST", f"{INVOICES}/INV-2026-02-0001/{what}")
+        for what in ("resolve", "hold", "release", "void", "credit-notes")
+    ),
+    ("PUT", "/api/billing/dunning-policies/fuzzed"),
+    ("PUT", "/api/billing/customers/1001/dunning-policy"),
+]
+
+
+def only(body: Any, path: str) -> Any:
+    """The keys that the route knows, so that its values are reached."""
+    known = {
+        "resolve": ("resolution", "note", "until"),
+        "hold": ("note",),
+        "release": ("note",),
+        "void": ("reason", "reissue"),
+        "credit-notes": ("reason", "amount", "lines", "refund_to"),
+        "fuzzed": ("steps",),
+        "dunning-policy": ("code",),
+    }[path.rpartition("/")[2]]
+    return {name: body[name] for name in known if name in body} if isinstance(body, dict) else body
+
+
+@settings(max_examples=250)
+@given(action=st.sampled_from(ACTIONS), body=INSTRUCTIONS | JSON)
+@example(ACTIONS[0], {"resolution": "write_off", "note": "\ud800"})
+@example(ACTIONS[0], {"resolution": "extend", "note": "x", "until": "9999-12-31"})
+@example(ACTIONS[4], {"reason": "x", "amount": "1e400"})
+@example(ACTIONS[4], {"reason": "x", "lines": [{"position": 10**30, "amount": None}]})
+@example(ACTIONS[6], {"code": "\x00"})
+@example(ACTIONS[6], {"code": "\ud800"})
+async def test_whatever_is_asked_is_answered_in_form(
+    sellerless: Product, action: tuple[str, str], body: Any
+) -> None:
+    method, path = action
+    answer = await sellerless.http.request(
+        method,
+        path,
+        content=json.dumps(only(body, path)),
+        headers={"Content-Type": "application/json"},
+    )
+    assert_answered(answer, 200, 404, 422)
+
+
+@settings(max_examples=100)
+@given(values=st.lists(st.text(), min_size=6, max_size=6), kind=st.sampled_from(["json", "csv"]))
+@example(["\x00"] * 6, "json")
+@example(["\x00"] * 6, "csv")
+async def test_the_audit_log_may_be_asked_for_anything(
+    sellerless: Product, values: list[str], kind: str
+) -> None:
+    names = ("subject_kind", "subject", "actor", "event", "from", "cursor")
+    query = "&".join(
+        f"{name}={quote(value, safe='', errors='replace')}"
+        for name, value in zip(names, values, strict=True)
+        if value
+    )
+    answer = await sellerless.http.get(f"/api/billing/audit?format={kind}&{query}")
+    assert_answered(answer, 200, 422)
 
 
 @settings(max_examples=60)

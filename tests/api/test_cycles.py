@@ -17,9 +17,11 @@ from tests.api.conftest import (
     BilledMonth,
     Product,
     assert_problem,
+    until,
     working,
 )
 from tests.builders import KNOWN_ANSWER, Subscriber, subscribers
+from workflows.ids import cycle_release_id
 
 Seed = Callable[[Sequence[Subscriber]], None]
 
@@ -236,3 +238,33 @@ async def test_the_audit_log_tells_who_pressed_the_button(billed: BilledMonth) -
         (event, "the finance key") for event in ("opened", "planned", "issuing", "closed")
     ]
     assert issued == billed.cycle["issued"]
+
+
+# --- held reminders
+
+
+async def test_held_reminders_go_on_when_the_cycle_is_released(office: Product, seed: Seed) -> None:
+    seed(subscribers(3))
+    await office.bill(hold_reminders=True)
+    numbers = [f"INV-2026-02-{n:04d}" for n in (1, 2, 3)]
+    held = [await office.get(f"{INVOICES}/{number}") for number in numbers]
+    assert {(i["on_hold"], i["next_step"]["what"]) for i in held} == {(True, "overdue")}
+
+    answer = await office.http.post(f"{CYCLES}/2026-02/release")
+    assert answer.status_code == 202
+    assert answer.json()["hold_reminders"] is True
+    await until(
+        lambda: rows(office, "SELECT DISTINCT on_hold FROM invoices") == [False],
+    )
+
+    assert (await office.get(f"{CYCLES}/2026-02"))["hold_reminders"] is False
+    told = rows(office, "SELECT actor FROM audit_log WHERE event = 'released' ORDER BY id")
+    assert told == ["the finance key"] * 3
+    again = await office.http.post(f"{CYCLES}/2026-02/release")
+    assert again.status_code == 202
+    await office.temporal.get_workflow_handle(cycle_release_id("2026-02")).result()
+    assert len(rows(office, "SELECT id FROM instructions")) == 3
+
+
+async def test_a_cycle_that_is_not_there_is_not_released(product: Product) -> None:
+    assert_problem(await product.http.post(f"{CYCLES}/2026-01/release"), 404, "2026-01")

@@ -88,8 +88,12 @@ async def test_a_settled_invoice_asks_for_nothing(payer: httpx.AsyncClient) -> N
     assert "IBAN" not in seen
 
 
-async def test_a_card_customer_is_told_that_the_card_is_charged(payer: httpx.AsyncClient) -> None:
-    assert "We charge your card on file" in words(await payer.get(link(CARD)))
+async def test_who_has_no_card_on_file_is_not_told_that_it_is_charged(
+    payer: httpx.AsyncClient,
+) -> None:
+    seen = words(await payer.get(link(CARD)))
+    assert "Pay" in seen
+    assert "We charge your card" not in seen
 
 
 async def test_a_hostile_name_stays_text(payer: httpx.AsyncClient) -> None:

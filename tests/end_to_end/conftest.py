@@ -15,7 +15,7 @@ import pytest
 from demo.dataset import write_dataset
 from domain.periods import BillingPeriod
 from settings import Settings
-from stack.embedded import EmbeddedStack
+from stack.embedded import EmbeddedStack, Part
 from stack.mailbox import read_mails
 from stack.session import API, WORKER, embedded
 from storage.api_keys import Role, create_key
@@ -43,8 +43,8 @@ class House:
     def __init__(self, stack: EmbeddedStack) -> None:
         self.stack = stack
         self.addresses = stack.addresses()
-        self._engine = make_engine(self.addresses.database_url, pool_size=2)
-        with transaction(self._engine) as connection:
+        self.engine = make_engine(self.addresses.database_url, pool_size=10)
+        with transaction(self.engine) as connection:
             key = create_key(connection, "test", Role.ADMIN)
         self.http = httpx.Client(
             base_url=self.addresses.api_url,
@@ -54,7 +54,7 @@ class House:
 
     def import_february(self, folder: Path) -> None:
         write_dataset(folder)
-        import_directory(self._engine, folder, now=datetime.now(UTC))
+        import_directory(self.engine, folder, now=datetime.now(UTC))
 
     def until(self, what: str, condition: Callable[[], Any]) -> Any:
         """Asks until the answer is true; an API that is starting or down is asked again."""
@@ -84,7 +84,7 @@ class House:
         return found
 
     def bill(self) -> Bill:
-        with transaction(self._engine) as connection:
+        with transaction(self.engine) as connection:
             return Bill(
                 *(self._export(connection, name) for name in ("invoices", "lines", "cycle-items"))
             )
@@ -95,7 +95,7 @@ class House:
 
     def close(self) -> None:
         self.http.close()
-        self._engine.dispose()
+        self.engine.dispose()
 
     @staticmethod
     def _export(connection: Any, name: str) -> str:
@@ -105,9 +105,9 @@ class House:
 
 
 @contextmanager
-def open_house(home: Path) -> Iterator[House]:
+def open_house(home: Path, *, worker: Part = WORKER) -> Iterator[House]:
     """The stack of `home`, started where it does not run, with worker and API."""
-    with embedded(Settings(home=home), parts=(WORKER, API)) as stack:
+    with embedded(Settings(home=home), parts=(worker, API)) as stack:
         house = House(stack)
         try:
             house.ready()

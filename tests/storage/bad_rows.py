@@ -11,6 +11,7 @@ from tests.builders import (
     customer_row,
     invoice_row,
     plan_entry,
+    policy_entry,
     subscription_row,
     tax_rate_row,
     usage_plan_entry,
@@ -48,6 +49,15 @@ def plans(**changes: Any) -> str:
 def tier(**changes: Any) -> str:
     tiers = [{"name": "all", "up_to": None, "unit_price": "0.1", **changes}]
     return json.dumps([*PLANS, usage_plan_entry(code="gold", tiers=tiers)])
+
+
+def policies(**changes: Any) -> str:
+    """A list with one policy, and one that differs from it."""
+    return json.dumps([policy_entry("patient"), policy_entry("gold") | changes])
+
+
+def steps(*changes: dict[str, Any]) -> str:
+    return policies(steps=[policy_entry("gold")["steps"][0] | change for change in changes])
 
 
 def seller(**changes: Any) -> str:
@@ -249,13 +259,60 @@ UNREADABLE: list[Case] = [
         "cannot be read",
     ),
 ]
-CASES = HEADERS + CUSTOMERS + SUBSCRIPTIONS + USAGE + PRICES + HISTORY
+POLICIES: list[Case] = [
+    ("dunning_policies.json", content, place, "", reason)
+    for content, place, reason in (
+        ("{}", 1, "is not a list of policies"),
+        ('["gold"]', 1, "exactly code and steps"),
+        ('[{"code": "gold"}]', 1, "exactly code and steps"),
+        (policies(name="Gold"), 2, "exactly code and steps"),
+        (policies(code=7), 2, "code 7 is not a text"),
+        (policies(code="Gold"), 2, "no policy's code"),
+        (policies(code="patient"), 2, "patient stands in place 1 too"),
+        (policies(steps=None), 2, "steps is not a list"),
+        (policies(steps=["reminder"]), 2, "a step has after_days and notice"),
+        (policies(steps=[{"after_days": 3}]), 2, "a step has after_days and notice"),
+        (steps({"day": 3}), 2, "a step has after_days and notice"),
+        (steps({"after_days": "3"}), 2, "after_days '3' is not a whole number"),
+        (steps({"after_days": 3.5}), 2, "is not a whole number"),
+        (steps({"after_days": True}), 2, "is not a whole number"),
+        (steps({"after_days": -1}), 2, "give 0 or more"),
+        (steps({"after_days": 4_000}), 2, "give at most 3650"),
+        (steps({}, {}), 2, "each must come later"),
+        (steps({"notice": "review_notice"}, {"after_days": 19}), 2, "put it last"),
+        (steps({"notice": "invoice"}), 2, "is no dunning notice"),
+        (steps({"notice": None}), 2, "none of reminder"),
+        (steps({"notice": []}), 2, "none of reminder"),
+        (steps({"retry": "yes"}), 2, "neither true nor false"),
+        (steps({"cc": "a@b.example"}), 2, "is not a list of e-mail addresses"),
+        (steps({"cc": ["nobody"]}), 2, "'nobody' is not an e-mail address"),
+        (steps({"cc": ["a@b.example;c@d.example"]}), 2, "holds several addresses"),
+        (steps(*({"after_days": n} for n in range(51))), 2, "51 steps are too many"),
+    )
+]
+POLICIES.append(
+    (
+        "customers.csv",
+        customers(dunning_policy="gold"),
+        2,
+        "dunning_policy",
+        "gold is no dunning policy; add it to dunning_policies.json",
+    )
+)
+CASES = POLICIES + HEADERS + CUSTOMERS + SUBSCRIPTIONS + USAGE + PRICES + HISTORY
 
 
 # Each fits its own directory; account 1047 is in the database already.
 CONTRADICTIONS: list[Case] = [
     ("customers.csv", customers(name="Another GmbH"), 2, "name", "exists with another value"),
     ("customers.csv", customers(billing_email="x@y.example"), 2, "billing_email", "another value"),
+    (
+        "dunning_policies.json",
+        json.dumps([policy_entry("patient", steps=[])]),
+        1,
+        "",
+        "policy patient exists with other steps",
+    ),
     ("plans.json", json.dumps([plan_entry(unit_price="1.00")]), 1, "", "another price in USD"),
     ("plans.json", json.dumps([plan_entry(name="Gold")]), 1, "", "another name, kind or metric"),
     (

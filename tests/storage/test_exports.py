@@ -2,21 +2,33 @@
 
 import csv
 import io
+import json
 from collections.abc import Callable
+from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, insert, select, text
 
+from domain.crediting import RefundTo
+from domain.instructions import InstructionKind
 from domain.periods import BillingPeriod
+from storage.charges import begin_attempt, record_provider_id, record_success
+from storage.collection import LockedInvoice
+from storage.crediting import CreditRequest, credit_invoice, void_invoice
 from storage.documents import store_document
+from storage.emails import EmailKey, prepare_email, record_sent
 from storage.engine import transaction
 from storage.exports import EXPORTS, harmless, write_export
+from storage.instructions import ask, carry_out
 from storage.planning import Cycle
 from storage.posting import issue_invoice
+from storage.tables import bank_matches, bank_transactions, invoices
 from tests.builders import (
     ACTOR,
     FEBRUARY,
+    ISSUED_ON,
     KNOWN_ANSWER,
     Subscriber,
     invoice_row,
@@ -30,10 +42,17 @@ COLUMNS = {
     "invoices": "number account_number period currency usage subscriptions proration subtotal tax "
     "total amount_paid status collection_state issued_on due_on",
     "lines": "number position kind description quantity unit_price amount",
-    "payments": "number method status amount currency provider_id failure_code business_date",
-    "credit-notes": "number invoice currency subtotal tax total reason business_date",
-    "audit": "id at business_date actor subject_kind subject event from_state to_state reason",
+    "payments": "number method status amount currency provider_id failure_code business_date "
+    "allocated returned attempt",
+    "credit-notes": "number invoice currency subtotal tax total reason business_date refund_to "
+    "returned_amount voids",
+    "audit": "id at business_date actor subject_kind subject event from_state to_state reason "
+    "details",
     "cycle-items": "account_number outcome reason number",
+    "emails": "number kind step message_id recipients subject business_date prepared_at sent_at",
+    "instructions": "id number kind details note person asked_at decided_at outcome answer",
+    "bank-transactions": "bank_reference booked_on amount currency payer_name payer_iban "
+    "remittance end_to_end_id status match_kind invoices note decided_by",
 }
 
 
@@ -113,6 +132,164 @@ def test_the_audit_of_a_period_tells_of_its_cycle(engine: Engine, february: Open
     february(KNOWN_ANSWER)
     (row,) = export(engine, "audit", FEBRUARY)
     assert (row["subject_kind"], row["subject"], row["event"]) == ("cycle", "2026-02", "opened")
+
+
+# --- what was collected
+
+
+@pytest.fixture
+def issued(engine: Engine, draft_1047: str) -> str:
+    """The number of account 1047's invoice: 312.91 USD, issued on 1 March 2026."""
+    with transaction(engine) as connection:
+        issue_invoice(connection, draft_1047, store_document(connection, b"pdf"), actor=ACTOR)
+    return draft_1047
+
+
+def locked(connection: Connection, number: str) -> LockedInvoice:
+    return LockedInvoice(connection, number, business_date=ISSUED_ON, actor=ACTOR)
+
+
+def charged(engine: Engine, number: str) -> None:
+    """Charges the card on file with what is open."""
+    with transaction(engine) as connection:
+        connection.execute(
+            text(
+                "UPDATE customers SET payment_method = 'card', stripe_customer_id = 'cus_1', "
+                "stripe_payment_method_id = 'pm_1'"
+            )
+        )
+        attempt = begin_attempt(locked(connection, number), 1)
+        assert attempt is not None
+        record_provider_id(locked(connection, number), attempt, "pi_1")
+        record_success(locked(connection, number), attempt.id)
+
+
+def test_a_payment_tells_where_its_money_went(engine: Engine, issued: str) -> None:
+    charged(engine, issued)
+    with transaction(engine) as connection:
+        request = CreditRequest("goodwill", RefundTo.CARD, Decimal("11.90"))
+        credit_invoice(locked(connection, issued), request)
+    (row,) = export(engine, "payments", FEBRUARY)
+    assert row == {
+        "number": issued,
+        "method": "card",
+        "status": "succeeded",
+        "amount": "312.91",
+        "currency": "USD",
+        "provider_id": "pi_1",
+        "failure_code": "",
+        "business_date": "2026-03-01",
+        "allocated": "301.01",
+        "returned": "11.90",
+        "attempt": "1",
+    }
+
+
+def test_a_credit_note_tells_what_was_returned_and_whether_it_voids(
+    engine: Engine, issued: str
+) -> None:
+    charged(engine, issued)
+    with transaction(engine) as connection:
+        request = CreditRequest("=goodwill", RefundTo.CARD, Decimal("11.90"))
+        credit_invoice(locked(connection, issued), request)
+        void_invoice(locked(connection, issued), reason="billed twice")
+    told = [
+        {name: row[name] for name in ("number", "total", "refund_to", "returned_amount", "voids")}
+        for row in export(engine, "credit-notes", FEBRUARY)
+    ]
+    assert told == [
+        {
+            "number": "CN-2026-03-0001",
+            "total": "11.90",
+            "refund_to": "card",
+            "returned_amount": "11.90",
+            "voids": "false",
+        },
+        {
+            "number": "CN-2026-03-0002",
+            "total": "301.01",
+            "refund_to": "credit",
+            "returned_amount": "301.01",
+            "voids": "true",
+        },
+    ]
+    assert export(engine, "credit-notes")[0]["reason"] == "'=goodwill"
+
+
+def test_an_e_mail_is_one_row_sent_or_not(engine: Engine, issued: str) -> None:
+    with transaction(engine) as connection:
+        for kind in ("invoice", "reminder"):
+            prepare_email(
+                connection,
+                EmailKey(issued, kind, 0),
+                recipients=["a@b.example", "c@d.example"],
+                subject=f"The {kind}",
+                business_date=ISSUED_ON,
+            )
+        record_sent(connection, EmailKey(issued, "invoice", 0), business_date=ISSUED_ON, actor="x")
+    sent, waiting = export(engine, "emails", FEBRUARY)
+    assert (sent["kind"], sent["recipients"]) == ("invoice", "a@b.example; c@d.example")
+    assert sent["message_id"] == EmailKey(issued, "invoice", 0).message_id
+    assert datetime.fromisoformat(sent["sent_at"]) >= datetime.fromisoformat(sent["prepared_at"])
+    assert (waiting["subject"], waiting["sent_at"]) == ("The reminder", "")
+    assert export(engine, "emails", BillingPeriod(2026, 1)) == []
+
+
+def test_an_instruction_tells_who_asked_and_what_came_of_it(engine: Engine, issued: str) -> None:
+    with transaction(engine) as connection:
+        kinds = InstructionKind
+        details = {"refund_to": "credit", "amount": "11.90"}
+        credit = ask(
+            connection, issued, kinds.CREDIT_NOTE, note="=x", person="Ada", details=details
+        )
+        refused = ask(connection, issued, kinds.WRITE_OFF, note="lost", person="Grace")
+        ask(connection, issued, kinds.HOLD, note="", person="Ada")
+        for instruction in (credit, refused):
+            carry_out(connection, issued, instruction, business_date=ISSUED_ON)
+    rows = export(engine, "instructions", FEBRUARY)
+    told = [(row["kind"], row["person"], row["note"], row["outcome"]) for row in rows]
+    assert told == [
+        ("credit_note", "Ada", "'=x", "done"),
+        ("write_off", "Grace", "lost", "refused"),
+        ("hold", "Ada", "", ""),
+    ]
+    assert rows[0]["answer"] == "CN-2026-03-0001"
+    assert json.loads(rows[0]["details"]) == details
+    assert "not in manual review" in rows[1]["answer"]
+
+
+def test_a_bank_transaction_names_the_invoices_that_it_pays(engine: Engine, issued: str) -> None:
+    with transaction(engine) as connection:
+        wires = [
+            connection.execute(
+                insert(bank_transactions)
+                .values(
+                    bank_reference=reference,
+                    booked_on=ISSUED_ON,
+                    amount=Decimal("312.91"),
+                    currency="USD",
+                    payer_name="Brandt & Söhne",
+                    payer_iban="",
+                    remittance=remittance,
+                    status=status,
+                )
+                .returning(bank_transactions.c.id)
+            ).scalar_one()
+            for reference, remittance, status in (("B1", issued, "matched"), ("B2", "-", "ignored"))
+        ]
+        invoice = connection.execute(select(invoices.c.id)).scalar_one()
+        connection.execute(
+            insert(bank_matches).values(
+                bank_transaction_id=wires[0], invoice_id=invoice, amount=Decimal("312.91")
+            )
+        )
+    matched, ignored = export(engine, "bank-transactions")
+    assert (matched["bank_reference"], matched["amount"], matched["invoices"]) == (
+        *("B1", "312.91", issued),
+    )
+    assert (ignored["invoices"], ignored["remittance"]) == ("", "'-")
+    assert export(engine, "bank-transactions", FEBRUARY) == [matched]
+    assert export(engine, "bank-transactions", BillingPeriod(2026, 1)) == []
 
 
 @pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"])

@@ -19,6 +19,7 @@ from tests.builders import (
     customer_row,
     invoice_row,
     plan_entry,
+    policy_entry,
     seed_billing,
     subscription_row,
     tax_rate_row,
@@ -26,7 +27,7 @@ from tests.builders import (
 )
 
 GOOD_ROWS = {
-    "customers.csv": customer_row(),
+    "customers.csv": customer_row(dunning_policy=""),
     "subscriptions.csv": subscription_row(),
     "tax_rates.csv": tax_rate_row(),
     "usage.csv": usage_row(),
@@ -95,6 +96,23 @@ def test_a_plan_with_one_random_value_is_imported_or_refused(
     content = json.dumps([{**plan_entry(), key: value}]).encode()
     refused = is_refused(place, "plans.json", content)
     assert refused or import_directory(*place, now=NOW).added["plans.json"] == 0
+
+
+@given(st.sampled_from(["code", "steps", "after_days", "notice", "retry", "cc"]), JSON)
+@example("code", "\ud800")
+@example("after_days", 10**400)
+@example("cc", ["a@b.example", None])
+@settings(max_examples=80)
+def test_a_policy_with_one_random_value_is_imported_or_refused(
+    place: tuple[Engine, Path], key: str, value: object
+) -> None:
+    policy = policy_entry()
+    if key in policy:
+        policy[key] = value
+    else:
+        policy["steps"][0][key] = value
+    refused = is_refused(place, "dunning_policies.json", json.dumps([policy]).encode())
+    assert refused or import_directory(*place, now=NOW).added["dunning_policies.json"] == 0
 
 
 @given(st.sampled_from(sorted(SELLER)), JSON)

@@ -18,6 +18,7 @@ from tests.builders import (
     PLANS,
     Subscriber,
     csv_text,
+    policy_entry,
     seed_billing,
     usage_row,
     write_billing_files,
@@ -148,8 +149,11 @@ def seeded_engine(
     fresh_engine: Callable[[], AbstractContextManager[Engine]],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Engine]:
-    """A database with accounts 1047 and 1048, their usage and an invoice of January of 1047's."""
+    """A database with accounts 1047 and 1048, their usage, an invoice of January of 1047's, and a
+    dunning policy.
+    """
     directory = tmp_path_factory.mktemp("seed")
+    write_json(directory / "dunning_policies.json", [policy_entry("patient")])
     (directory / "invoices.csv").write_text(history())
     with fresh_engine() as engine:
         seed_billing(engine, directory, [KNOWN_ANSWER, Subscriber("1048")])

@@ -3,16 +3,26 @@
 import threading
 from collections.abc import Iterator
 from datetime import date
+from decimal import Decimal
+from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import Engine, inspect, text
 
+import storage
+from domain.dunning import Due, next_due
+from domain.invoice import overdue_from
 from domain.periods import BillingPeriod
+from storage.collection import load_case
 from storage.engine import make_engine, transaction
 from storage.schema import make_partitions, migrate
 from storage.tables import metadata
+from tests.builders import DUE_ON, SELLER
+from tests.storage.collecting import lock, receive, standing, wrongs
 
 TODAY = date(2026, 3, 15)
 PARTITIONS = ("billing_events_", "usage_event_keys_")
@@ -115,3 +125,119 @@ def test_a_failed_transaction_leaves_nothing(engine: Engine) -> None:
         write_and_fail()
     with transaction(engine) as connection:
         assert connection.execute(text("SELECT count(*) FROM webhook_events")).scalar_one() == 0
+
+
+# --- from 0001 to 0002
+
+OPEN, PAID, PART_PAID, CYCLES_OWN = "INV-OLD-1", "INV-OLD-2", "INV-OLD-3", "INV-2026-02-0001"
+OF_0001 = """
+    INSERT INTO customers (account_number, name, billing_emails, country, region, address_line1,
+        postal_code, city, tax_id, tax_id_valid, tax_exempt, currency, segment, payment_method,
+        status)
+    VALUES ('1047', 'Brandt', '{a@b.example}', 'DE', '', '', '', '', '', false, false, 'USD', '',
+        'bank_transfer', 'active');
+    INSERT INTO billing_cycles (period_start, status, issued_on, terms_days, hold_reminders)
+    VALUES ('2026-02-01', 'closed', '2026-03-01', 30, false);
+    INSERT INTO documents (sha256, media_type, content) VALUES (repeat('0', 64), 'x', 'x');
+    INSERT INTO invoices (number, customer_id, cycle_id, period_start, kind, status,
+        collection_state, currency, usage_amount, subscription_amount, proration_amount, subtotal,
+        tax, total, tax_lines, amount_paid, segment, customer, seller_version, issued_on, due_on,
+        issued_at, settled_on, pdf_sha256)
+    SELECT number, 1, cycle, month, 'regular', status, status, 'USD', 100, 0, 0, 100, 0, 100, '[]',
+        paid, '', '{}', 1, '2026-03-01', '2026-03-31', now(),
+        CASE status WHEN 'paid' THEN date '2026-03-02' END,
+        CASE WHEN cycle IS NOT NULL THEN repeat('0', 64) END
+    FROM (VALUES ('INV-OLD-1', CAST(NULL AS bigint), date '2025-10-01', 'issued', 0),
+                 ('INV-OLD-2', NULL, '2025-11-01', 'paid', 100),
+                 ('INV-OLD-3', NULL, '2025-12-01', 'issued', 40),
+                 ('INV-2026-02-0001', 1, '2026-02-01', 'issued', 0)
+         ) AS old(number, cycle, month, status, paid);
+    INSERT INTO payments (invoice_id, method, status, amount, currency, idempotency_key,
+        business_date)
+    SELECT id, 'bank_transfer', 'succeeded', amount_paid, 'USD', 'import/' || number, '2026-03-02'
+    FROM invoices WHERE amount_paid > 0;
+    INSERT INTO payments (invoice_id, method, status, amount, currency, idempotency_key,
+        business_date)
+    SELECT id, 'card', 'failed', 100, 'USD', 'declined', '2026-03-02'
+    FROM invoices WHERE number = 'INV-OLD-1';
+    INSERT INTO audit_log (business_date, actor, subject_kind, subject, event, from_state,
+        to_state)
+    SELECT '2026-03-01', 'import', 'invoice', number, 'issued', 'draft', status FROM invoices;
+"""
+
+
+@pytest.fixture
+def migrated(empty_engine: Engine) -> Engine:
+    """A database of 0001 with invoices of an older system and one of a cycle, brought to now."""
+    config = Config()
+    folder = Path(str(storage.schema.__file__)).parent / "migrations"
+    config.set_main_option("script_location", str(folder))
+    with transaction(empty_engine) as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+    with transaction(empty_engine) as connection:
+        seller = SELLER | {"logo_svg": ""}
+        names, values = ", ".join(seller), ", ".join(f":{name}" for name in seller)
+        connection.execute(text(f"INSERT INTO sellers ({names}) VALUES ({values})"), seller)  # noqa: S608
+        connection.execute(text(OF_0001))
+    migrate(empty_engine, today=TODAY)
+    return empty_engine
+
+
+def test_what_was_paid_before_is_allocated_to_its_invoice(migrated: Engine) -> None:
+    with transaction(migrated) as connection:
+        assert wrongs(connection) == []
+        found = connection.execute(
+            text("SELECT status, amount, allocated FROM payments ORDER BY id")
+        ).all()
+    assert [tuple(row) for row in found] == [
+        ("succeeded", 100, 100),
+        ("succeeded", 40, 40),
+        ("failed", 100, 0),
+    ]
+
+
+def test_what_was_issued_before_there_were_reminders_is_on_hold(migrated: Engine) -> None:
+    with transaction(migrated) as connection:
+        cases = {
+            number: load_case(connection, number) for number in (OPEN, PAID, PART_PAID, CYCLES_OWN)
+        }
+    assert [number for number, case in cases.items() if case.on_hold] == [
+        OPEN,
+        PART_PAID,
+        CYCLES_OWN,
+    ]
+    assert cases[PART_PAID].open_amount == 60
+    for case in cases.values():
+        expected = None if case.is_settled else Due(overdue_from(DUE_ON))
+        assert next_due(case, steps_taken=0) == expected
+
+
+def test_money_that_comes_after_the_migration_finds_its_invoice(migrated: Engine) -> None:
+    with transaction(migrated) as connection:
+        receive(connection, "75.00", "wire/1", number=PART_PAID)
+        assert standing(connection, PART_PAID) == ("paid", Decimal(100), Decimal(0))
+        assert wrongs(connection) == []
+
+
+def test_a_released_invoice_of_before_is_dunned_from_its_release(migrated: Engine) -> None:
+    on = date(2026, 4, 20)
+    with transaction(migrated) as connection:
+        locked = lock(connection, OPEN, on=on)
+        locked.change(on_hold=False)
+        locked.restart_steps(resumed_on=on, new_round=False)
+        case = load_case(connection, OPEN)
+    assert case.dunning_from == on
+
+
+def test_the_log_is_joined_by_its_index(migrated: Engine) -> None:
+    """Two collations would not meet in an index."""
+    with transaction(migrated) as connection:
+        collations = connection.execute(
+            text("""
+                SELECT DISTINCT collation_name FROM information_schema.columns
+                WHERE (table_name, column_name)
+                      IN (('invoices', 'number'), ('audit_log', 'subject'))
+            """)
+        ).scalars()
+        assert list(collations) == ["C"]

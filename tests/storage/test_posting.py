@@ -1,26 +1,28 @@
-"""What moves an invoice: issue, payment, overdue. Each once, each in the audit log."""
+"""A draft becomes an invoice: once, unchanged, paid from the customer's credit."""
 
 from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import Engine, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection, Engine, update
 
+from domain.dunning import CollectionState
 from domain.errors import Conflict, NotFound
+from domain.invoice import InvoiceStatus
 from storage.documents import fetch_document, store_document
 from storage.emails import EmailKey, prepare_email, record_refused, record_sent
 from storage.engine import transaction
 from storage.invoices import Invoice, load_invoice, load_timeline
 from storage.planning import Cycle
-from storage.posting import Posted, Standing, issue_invoice, mark_overdue, settle_if_paid
-from storage.tables import invoices, payments
-from tests.builders import ACTOR, ISSUED_ON, Subscriber, plan_all
+from storage.posting import Posted, issue_invoice, posted_invoice
+from storage.tables import invoices
+from tests.builders import ACTOR, DUE_ON, ISSUED_ON, Subscriber, plan_all
+from tests.storage import collecting
+from tests.storage.collecting import FIRST, ON, TOTAL, add_draft, credit, receive, told, wrongs
 
 OpenCycle = Callable[..., Cycle]
-DUE_ON = date(2026, 3, 31)
-PAID_ON = date(2026, 3, 5)
+APRIL = date(2026, 4, 1)
 
 
 def issue(engine: Engine, number: str) -> Posted:
@@ -28,76 +30,45 @@ def issue(engine: Engine, number: str) -> Posted:
         return issue_invoice(connection, number, store_document(connection, b"pdf"), actor=ACTOR)
 
 
-@pytest.fixture
-def issued(engine: Engine, draft_1047: str) -> str:
-    """The number of account 1047's issued invoice of 312.91 USD."""
-    issue(engine, draft_1047)
-    return draft_1047
-
-
-def pay(engine: Engine, number: str, amount: str, status: str = "succeeded") -> Standing:
-    with transaction(engine) as connection:
-        invoice_id = load_invoice(connection, number).id
-        count = len(connection.execute(select(payments)).all())
-        connection.execute(
-            insert(payments).values(
-                invoice_id=invoice_id,
-                method="bank_transfer",
-                status=status,
-                amount=Decimal(amount),
-                currency="USD",
-                idempotency_key=f"{number}/{count}",
-                business_date=PAID_ON,
-            )
-        )
-        return settle_if_paid(connection, number, business_date=PAID_ON, actor=ACTOR)
-
-
 def read(engine: Engine, number: str) -> Invoice:
     with transaction(engine) as connection:
         return load_invoice(connection, number)
 
 
-def told(engine: Engine, number: str) -> list[tuple[str, str | None, str | None]]:
+def history(engine: Engine, number: str) -> list[tuple[str, str | None, str | None]]:
     with transaction(engine) as connection:
-        timeline = load_timeline(connection, number)
-    return [(entry.event, entry.from_state, entry.to_state) for entry in timeline]
-
-
-def overdue(engine: Engine, number: str, on: date) -> Standing:
-    with transaction(engine) as connection:
-        return mark_overdue(connection, number, business_date=on, actor=ACTOR)
+        return told(connection, number)
 
 
 def test_issuing_posts_the_draft_unchanged(engine: Engine, draft_1047: str) -> None:
     draft = read(engine, draft_1047)
-    assert issue(engine, draft_1047) == Posted(ISSUED_ON, DUE_ON, nothing_to_pay=False)
-    posted = read(engine, draft_1047)
-    assert (posted.status, posted.collection_state) == ("issued", "issued")
-    assert (posted.total, posted.tax_lines, posted.customer) == (
+    posted = issue(engine, draft_1047)
+    assert (posted.issued_on, posted.due_on) == (ISSUED_ON, DUE_ON)
+    assert (posted.case.state, posted.case.open_amount) == (CollectionState.ISSUED, TOTAL)
+    issued = read(engine, draft_1047)
+    assert (issued.status, issued.collection_state) == ("issued", "issued")
+    assert (issued.total, issued.tax_lines, issued.customer) == (
         draft.total,
         draft.tax_lines,
         draft.customer,
     )
-    assert posted.open_amount == Decimal("312.91")
 
 
-def test_issuing_twice_is_issuing_once(engine: Engine, issued: str) -> None:
-    before = read(engine, issued)
-    again = issue(engine, issued)
-    assert again == Posted(ISSUED_ON, DUE_ON, nothing_to_pay=False)
-    assert read(engine, issued) == before
-    assert told(engine, issued) == [("issued", "draft", "issued")]
+def test_issuing_twice_is_issuing_once(engine: Engine, draft_1047: str) -> None:
+    first = issue(engine, draft_1047)
+    before = read(engine, draft_1047)
+    assert issue(engine, draft_1047) == first
+    assert read(engine, draft_1047) == before
+    assert history(engine, draft_1047) == [("issued", "draft", "issued")]
 
 
 def test_an_invoice_of_nothing_is_paid_at_once(engine: Engine, february: OpenCycle) -> None:
     plan_all(engine, february(Subscriber("1001", calls=500)))
-    number = "INV-2026-02-0001"
-    assert issue(engine, number).nothing_to_pay
-    assert issue(engine, number).nothing_to_pay
-    invoice = read(engine, number)
+    assert issue(engine, FIRST).case.is_settled
+    assert issue(engine, FIRST).case.is_settled
+    invoice = read(engine, FIRST)
     assert (invoice.status, invoice.settled_on) == ("paid", ISSUED_ON)
-    assert told(engine, number) == [("issued", "draft", "issued"), ("paid", "issued", "paid")]
+    assert history(engine, FIRST) == [("issued", "draft", "issued"), ("settled", "issued", "paid")]
 
 
 def test_what_was_never_drafted_cannot_be_issued(engine: Engine, draft_1047: str) -> None:
@@ -105,77 +76,66 @@ def test_what_was_never_drafted_cannot_be_issued(engine: Engine, draft_1047: str
         issue(engine, "INV-2026-02-9999")
 
 
-def test_a_part_payment_leaves_the_rest_open(engine: Engine, issued: str) -> None:
-    assert pay(engine, issued, "100.00") == Standing("issued", Decimal("212.91"))
-    assert read(engine, issued).amount_paid == Decimal("100.00")
-    assert told(engine, issued) == [("issued", "draft", "issued")]
-
-
-def test_the_payment_that_covers_the_rest_settles(engine: Engine, issued: str) -> None:
-    pay(engine, issued, "100.00")
-    standing = pay(engine, issued, "212.91")
-    assert standing == Standing("paid", Decimal(0))
-    assert standing.settled
-    assert read(engine, issued).settled_on == PAID_ON
-    assert told(engine, issued)[-1] == ("paid", "issued", "paid")
-
-
-@pytest.mark.parametrize("status", ["pending", "failed", "reversed"])
-def test_only_money_that_came_counts(engine: Engine, issued: str, status: str) -> None:
-    assert pay(engine, issued, "312.91", status) == Standing("issued", Decimal("312.91"))
-
-
-def test_settling_again_changes_nothing(engine: Engine, issued: str) -> None:
-    pay(engine, issued, "312.91")
-    before = told(engine, issued)
+def test_a_void_draft_cannot_be_issued(engine: Engine, draft_1047: str) -> None:
     with transaction(engine) as connection:
-        again = settle_if_paid(connection, issued, business_date=date(2026, 4, 9), actor=ACTOR)
-    assert again == Standing("paid", Decimal(0))
-    assert told(engine, issued) == before
-    assert read(engine, issued).settled_on == PAID_ON
+        connection.execute(update(invoices).values(status="void", collection_state="void"))
+    with pytest.raises(Conflict, match="is void"):
+        issue(engine, draft_1047)
 
 
-def test_what_exceeds_the_balance_is_refused(engine: Engine, issued: str) -> None:
-    with pytest.raises(IntegrityError, match="check constraint"):
-        pay(engine, issued, "312.92")
-    assert read(engine, issued).amount_paid == 0
+def test_what_was_posted_is_read_again_and_a_draft_is_not(by_wire: Connection) -> None:
+    draft = add_draft(by_wire, "INV-2026-03-0001", date(2026, 3, 1))
+    assert posted_invoice(by_wire, draft) is None
+    posted = posted_invoice(by_wire, FIRST)
+    assert posted is not None
+    assert (posted.due_on, posted.case.status) == (DUE_ON, InvoiceStatus.ISSUED)
+    with pytest.raises(NotFound):
+        posted_invoice(by_wire, "INV-2026-02-9999")
 
 
-def test_a_credit_counts_towards_the_balance(engine: Engine, issued: str) -> None:
-    with transaction(engine) as connection:
-        connection.execute(invoices.update().values(amount_credited=Decimal("12.91")))
-    assert pay(engine, issued, "300.00").status == "paid"
+# --- the customer's credit
 
 
-def test_a_draft_is_not_settled(engine: Engine, draft_1047: str) -> None:
-    with transaction(engine) as connection:
-        standing = settle_if_paid(connection, draft_1047, business_date=PAID_ON, actor=ACTOR)
-    assert standing.status == "draft"
-
-
-@pytest.mark.parametrize("on", [ISSUED_ON, DUE_ON])
-def test_nothing_is_overdue_before_its_due_date_has_passed(
-    engine: Engine, issued: str, on: date
+@pytest.mark.parametrize(
+    ("excess", "paid", "state", "left"),
+    [
+        ("100.00", "100.00", "issued", "0"),
+        ("312.91", "312.91", "paid", "0"),
+        ("400.00", "312.91", "paid", "87.09"),
+    ],
+)
+def test_an_invoice_is_paid_from_credit_as_far_as_it_goes(
+    by_wire: Connection, excess: str, paid: str, state: str, left: str
 ) -> None:
-    with pytest.raises(Conflict, match="is due on 2026-03-31 and not overdue"):
-        overdue(engine, issued, on)
+    receive(by_wire, TOTAL + Decimal(excess), "wire/1")
+    march = add_draft(by_wire, "INV-2026-03-0001", date(2026, 3, 1))
+    collecting.issue(by_wire, march)
+    collecting.issue(by_wire, march)
+    assert collecting.standing(by_wire, march) == (state, Decimal(paid), Decimal(0))
+    assert credit(by_wire) == Decimal(left)
+    assert wrongs(by_wire) == []
 
 
-def test_an_open_invoice_is_overdue_the_day_after(engine: Engine, issued: str) -> None:
-    pay(engine, issued, "100.00")
-    assert overdue(engine, issued, date(2026, 4, 1)) == Standing("overdue", Decimal("212.91"))
-    assert overdue(engine, issued, date(2026, 4, 2)).status == "overdue"
-    assert told(engine, issued)[1:] == [("overdue", "issued", "overdue")]
+def test_credit_pays_the_next_invoice_once(by_wire: Connection) -> None:
+    receive(by_wire, "412.91", "wire/1")
+    for number in ("INV-2026-03-0001", "INV-2026-04-0001"):
+        month = date.fromisoformat(f"{number[4:11]}-01")
+        collecting.issue(by_wire, add_draft(by_wire, number, month))
+    assert collecting.standing(by_wire, "INV-2026-03-0001")[1] == Decimal(100)
+    assert collecting.standing(by_wire, "INV-2026-04-0001")[1] == Decimal(0)
 
 
-def test_a_paid_invoice_does_not_become_overdue(engine: Engine, issued: str) -> None:
-    pay(engine, issued, "312.91")
-    assert overdue(engine, issued, date(2026, 4, 1)).status == "paid"
+def test_credit_in_another_currency_pays_nothing(by_wire: Connection) -> None:
+    collecting.rows(
+        by_wire,
+        "INSERT INTO credit_balances SELECT id, 'EUR', 500 FROM customers RETURNING balance",
+    )
+    march = add_draft(by_wire, "INV-2026-03-0001", date(2026, 3, 1))
+    collecting.issue(by_wire, march)
+    assert collecting.standing(by_wire, march) == ("issued", Decimal(0), Decimal(0))
 
 
-def test_an_overdue_invoice_is_settled_by_payment(engine: Engine, issued: str) -> None:
-    overdue(engine, issued, date(2026, 4, 1))
-    assert pay(engine, issued, "312.91").status == "paid"
+# --- documents and e-mails
 
 
 def test_a_document_is_stored_once(engine: Engine) -> None:
@@ -187,29 +147,19 @@ def test_a_document_is_stored_once(engine: Engine) -> None:
             fetch_document(connection, "0" * 64)
 
 
-def test_an_email_is_sent_once_and_told_once(engine: Engine, issued: str) -> None:
-    key = EmailKey(issued, "reminder", 2)
-    with transaction(engine) as connection:
-        values = {"recipients": ["a@b.example"], "subject": "s", "business_date": PAID_ON}
-        assert prepare_email(connection, key, **values)
-        for _ in range(2):
-            record_sent(connection, key, business_date=PAID_ON, actor=ACTOR)
-        assert not prepare_email(connection, key, **values)
-    assert told(engine, issued)[1:] == [("reminder_email_sent", None, None)]
+def test_an_email_is_sent_once_and_told_once(by_wire: Connection) -> None:
+    key = EmailKey(FIRST, "reminder", 2)
+    values = {"recipients": ["a@b.example"], "subject": "s", "business_date": ON}
+    assert prepare_email(by_wire, key, **values)
+    for _ in range(2):
+        record_sent(by_wire, key, business_date=ON, actor=ACTOR)
+    assert not prepare_email(by_wire, key, **values)
+    assert told(by_wire)[1:] == [("reminder_email_sent", None, None)]
 
 
-def test_a_refused_email_is_told_with_its_reason(engine: Engine, issued: str) -> None:
-    key = EmailKey(issued, "reminder", 2)
-    with transaction(engine) as connection:
-        record_refused(
-            connection, key, reason="no such mailbox", business_date=PAID_ON, actor=ACTOR
-        )
-        (_, entry) = load_timeline(connection, issued)
+def test_a_refused_email_is_told_once_with_its_reason(by_wire: Connection) -> None:
+    key = EmailKey(FIRST, "reminder", 2)
+    for _ in range(2):
+        record_refused(by_wire, key, reason="no such mailbox", business_date=ON, actor=ACTOR)
+    (_, entry) = load_timeline(by_wire, FIRST)
     assert (entry.event, entry.reason) == ("reminder_email_refused", "no such mailbox")
-
-
-def test_a_void_draft_cannot_be_issued(engine: Engine, draft_1047: str) -> None:
-    with transaction(engine) as connection:
-        connection.execute(update(invoices).values(status="void", collection_state="void"))
-    with pytest.raises(Conflict, match="is void"):
-        issue(engine, draft_1047)

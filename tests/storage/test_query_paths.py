@@ -1,4 +1,4 @@
-"""The three paths that indexes serve, with enough rows for the planner to have a choice."""
+"""The paths that indexes serve, with enough rows for the planner to have a choice."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -9,8 +9,12 @@ import pytest
 from sqlalchemy import Engine, text
 
 from domain.periods import BillingPeriod
+from storage.arrivals import _WAITING as WAITING
+from storage.arrivals import find_waiting
+from storage.collection import _CASE as CASE
 from storage.customers import USAGE_OF_CUSTOMERS
 from storage.engine import transaction
+from storage.webhooks import _TAKE_UP as TAKE_UP
 from tests.builders import FEBRUARY, SELLER, customer_row
 
 ROWS = """
@@ -28,10 +32,60 @@ ROWS = """
     FROM generate_series(1, 20000) n;
 """
 
+COLLECTED = """
+    INSERT INTO billing_cycles (period_start, status, issued_on, terms_days, hold_reminders)
+    VALUES ('2026-02-01', 'closed', '2026-03-01', 30, false);
+    UPDATE invoices SET collection_state = CASE status WHEN 'paid' THEN 'paid' ELSE 'issued' END;
+
+    INSERT INTO payments (invoice_id, method, status, amount, currency, idempotency_key,
+        provider_id, business_date, attempt, created_at)
+    SELECT id, 'card', CASE WHEN id % 5000 = 0 THEN 'pending' ELSE 'failed' END, 1, 'USD',
+        number || '/charge/' || attempt, 'pi_' || id || '_' || attempt, '2026-03-01', attempt,
+        now() - interval '1 day'
+    FROM invoices, generate_series(1, 2) attempt;
+
+    INSERT INTO emails (invoice_id, kind, step, message_id, recipients, subject, business_date)
+    SELECT id, email, 0, number || email, '{a@b.example}', 's', '2026-03-01'
+    FROM invoices, unnest(ARRAY['invoice', 'receipt']) email;
+
+    INSERT INTO audit_log (business_date, actor, subject_kind, subject, event)
+    SELECT '2026-03-01', 'test', 'invoice', number, 'settled'
+    FROM invoices, generate_series(1, 5);
+
+    INSERT INTO webhook_events (event_id, type, payload, invoice_id, applied_at, outcome,
+        received_at)
+    SELECT 'evt_' || n, 'refund.created',
+        jsonb_build_object('data', jsonb_build_object('object',
+            jsonb_build_object('payment_intent', 'foreign_' || n))),
+        CASE WHEN n % 2 = 0 THEN 1 + n % 20000 END,
+        CASE WHEN n % 4000 <> 0 THEN now() END, CASE WHEN n % 4000 <> 0 THEN 'ignored' END,
+        now() - interval '1 day'
+    FROM generate_series(1, 20000) n;
+
+    INSERT INTO bank_transactions (bank_reference, booked_on, amount, currency, payer_name,
+        payer_iban, remittance, status, received_at)
+    SELECT 'R' || n, '2026-03-05', 1, 'USD', '', '', '', 'matched', now() - interval '1 day'
+    FROM generate_series(1, 9000) n;
+    INSERT INTO bank_matches (bank_transaction_id, invoice_id, amount, booked_at)
+    SELECT id, 1 + id % 20000, 1, CASE WHEN id % 3000 <> 0 THEN now() END FROM bank_transactions;
+
+    INSERT INTO instructions (invoice_id, kind, note, person, decided_at, outcome)
+    SELECT 1 + n % 20000, 'hold', '', 'Ada', now(), 'done' FROM generate_series(1, 5000) n;
+    INSERT INTO checkout_sessions (session_id, invoice_id, mode, url, amount, status, expires_at)
+    SELECT 'cs_' || n, 1 + n % 20000, 'payment', '', 1, 'expired', now()
+    FROM generate_series(1, 5000) n;
+    INSERT INTO credit_notes (number, invoice_id, currency, subtotal, tax, total, lines, tax_lines,
+        reason, business_date)
+    SELECT 'CN-' || n, 1 + n % 20000, 'USD', 1, 0, 1, '[]', '[]', '', '2026-03-01'
+    FROM generate_series(1, 5000) n;
+"""
+
 
 @pytest.fixture(scope="module")
 def filled(fresh_engine: Callable[[], AbstractContextManager[Engine]]) -> Iterator[Engine]:
-    """500 customers with 40,000 events in two months; 400 of them with invoices of 50 months."""
+    """500 customers with 40,000 events in two months; 400 of them with invoices of 50 months, and
+    what came of these.
+    """
     with fresh_engine() as engine:
         with transaction(engine) as connection:
             seller = SELLER | {"logo_svg": ""}
@@ -52,8 +106,9 @@ def filled(fresh_engine: Callable[[], AbstractContextManager[Engine]]) -> Iterat
                 customer,
             )
             connection.execute(text(ROWS))
+            connection.execute(text(COLLECTED))
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.execute(text("VACUUM ANALYZE billing_events, invoices"))
+            connection.execute(text("VACUUM ANALYZE"))
         yield engine
 
 
@@ -117,3 +172,68 @@ def test_revenue_by_period_and_segment_is_read_by_index(filled: Engine) -> None:
         period=BillingPeriod(2024, 2).start,
     )
     assert indexes(nodes) == {"invoices_by_period_segment"}
+
+
+# --- collection
+
+BIG = {
+    "invoices",
+    "payments",
+    "emails",
+    "audit_log",
+    "webhook_events",
+    "bank_matches",
+    "bank_transactions",
+    "instructions",
+    "checkout_sessions",
+    "credit_notes",
+}
+
+
+def read_as_a_whole(nodes: list[dict[str, Any]]) -> set[str]:
+    """The big tables that are read from one end to the other."""
+    return {
+        node["Relation Name"]
+        for node in nodes
+        if node["Node Type"] == "Seq Scan" and node["Relation Name"] in BIG
+    }
+
+
+def test_a_case_is_read_by_index_alone(filled: Engine) -> None:
+    nodes = plan_of(filled, CASE.text, number="INV-777")
+    assert read_as_a_whole(nodes) == set()
+    assert {"invoices_number_key", "audit_log_of_subject"} <= indexes(nodes)
+
+
+def test_what_waits_is_found_by_index_alone(filled: Engine) -> None:
+    nodes = plan_of(filled, WAITING.text, seconds=60, limit=100)
+    assert read_as_a_whole(nodes) == set()
+    assert {
+        "webhook_events_waiting",
+        "bank_matches_waiting",
+        "instructions_waiting",
+        "payments_pending",
+        "invoices_to_wake",
+        "invoices_by_status_due",
+    } <= indexes(nodes)
+
+
+def test_what_waits_is_found_among_many(filled: Engine) -> None:
+    with transaction(filled) as connection:
+        numbers = find_waiting(connection, older_than_seconds=60, limit=100)
+    by_events, by_charges, by_wires = 5, 4, 3
+    assert len(numbers) == len(set(numbers)) == by_events + by_charges + by_wires
+
+
+def test_events_that_came_before_their_payment_are_taken_up_by_index(filled: Engine) -> None:
+    nodes = plan_of(filled, TAKE_UP.text, invoice=777, types=["refund.created"])
+    assert read_as_a_whole(nodes) == set()
+    assert "webhook_events_of_nothing_known" in indexes(nodes)
+
+
+def test_the_review_queue_is_read_by_index(filled: Engine) -> None:
+    nodes = plan_of(
+        filled,
+        "SELECT number FROM invoices WHERE collection_state = 'manual_review' ORDER BY due_on",
+    )
+    assert indexes(nodes) == {"invoices_in_review"}

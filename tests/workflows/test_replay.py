@@ -6,6 +6,7 @@ import pytest
 from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 
+from tests.workflows.record_histories import INVOICES
 from worker import WORKFLOWS
 from workflows.connection import DATA_CONVERTER
 
@@ -14,11 +15,12 @@ HISTORIES = sorted((Path(__file__).parent / "histories").glob("*.json"))
 
 def test_a_history_of_each_path_is_recorded() -> None:
     assert {path.stem for path in HISTORIES} == {
-        "cycle_after_continue_as_new",
         "customer_failed",
         "customer_issued",
-        "invoice_overdue_then_paid",
-        "invoice_paid_at_once",
+        "cycle_after_continue_as_new",
+        "cycle_release",
+        "sweep",
+        *INVOICES,
     }
 
 

@@ -116,17 +116,11 @@ class CardDesk:
         self.in_hand = replace(errand, attempt=attempt)
         number = self._file.number
         async with self._at_the_processor:
-            charged = await self._file.patiently(
-                lambda: self._file.once(
-                    lambda: workflow.execute_activity(
-                        contract.charge_invoice,
-                        ChargeOrder(number, attempt, self._file.clock.today()),
-                        task_queue=ids.card_queue(self._file.task_queue),
-                        summary=f"Charge {number}, attempt {attempt}",
-                        **policies.CHARGE,
-                    ),
-                    "cannot be charged",
-                )
+            charged = await self._file.ask_processor(
+                contract.charge_invoice,
+                lambda: ChargeOrder(number, attempt, self._file.clock.today()),
+                summary=f"Charge {number}, attempt {attempt}",
+                what="cannot be charged",
             )
         self._file.take_over(charged)
 
@@ -153,17 +147,11 @@ class CardDesk:
                 return
 
     async def _close_pages(self) -> None:
-        closed = await self._file.patiently(
-            lambda: self._file.once(
-                lambda: workflow.execute_activity(
-                    contract.close_checkouts,
-                    self._file.occasion,
-                    task_queue=ids.card_queue(self._file.task_queue),
-                    summary=f"Close the payment pages of {self._file.number}",
-                    **policies.CHARGE,
-                ),
-                "has payment pages to close",
-            )
+        closed = await self._file.ask_processor(
+            contract.close_checkouts,
+            lambda: self._file.occasion,
+            summary=f"Close the payment pages of {self._file.number}",
+            what="has payment pages to close",
         )
         self._closing_pages = False
         self._file.take_over(closed)

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, FailureError, is_cancelled_exception
+from temporalio.exceptions import ActivityError, FailureError, RetryState, is_cancelled_exception
 
 from domain.dunning import Case
 from workflows import ids, policies
@@ -116,6 +116,36 @@ class CaseFile:
                 await workflow.sleep(policies.AFTER_A_DEFECT, summary="Try again after a defect")
                 self._troubles.remove(trouble)
                 self.describe()
+
+    async def ask_processor(
+        self,
+        effect: Callable[[Argument], Result],
+        order: Callable[[], Argument],
+        *,
+        summary: str,
+        what: str,
+    ) -> Result:
+        """An effect at the card processor, however long that is away.
+
+        It is ordered anew each hour, so that it counts on the business day of its outcome and not
+        on the day on which the outage began.
+        """
+
+        async def ask() -> Result:
+            while True:
+                try:
+                    return await workflow.execute_activity(
+                        effect,
+                        order(),
+                        task_queue=ids.card_queue(self.task_queue),
+                        summary=summary,
+                        **policies.CHARGE,
+                    )
+                except ActivityError as failure:
+                    if failure.retry_state is not RetryState.TIMEOUT:
+                        raise
+
+        return await self.patiently(lambda: self.once(ask, what))
 
     def describe(self) -> None:
         """Shows the case in the Web UI; the search attribute when the state changes."""

@@ -4,7 +4,7 @@ from temporalio import workflow
 
 from domain.dunning import UnfinishedCredit
 from domain.emails import EmailKind
-from workflows import ids, policies
+from workflows import policies
 from workflows.contracts import lifecycle as contract
 from workflows.contracts.lifecycle import CreditNoteOrder, NoticeOrder
 from workflows.invoice_desks.beside import Beside
@@ -30,29 +30,26 @@ class CreditDesk:
 
     async def _finish(self, credit: UnfinishedCredit) -> None:
         number = credit.number
-        order = CreditNoteOrder(self._file.number, number, self._file.clock.today())
+
+        def order() -> CreditNoteOrder:
+            return CreditNoteOrder(self._file.number, number, self._file.clock.today())
+
         await self._file.patiently(
             lambda: self._file.once(
                 lambda: workflow.execute_local_activity(
                     contract.render_credit_note,
-                    order,
+                    order(),
                     summary=f"Render {number}",
                     **policies.RENDER,
                 ),
                 f"has {number} to render",
             )
         )
-        refunded = await self._file.patiently(
-            lambda: self._file.once(
-                lambda: workflow.execute_activity(
-                    contract.refund_credit_note,
-                    order,
-                    task_queue=ids.card_queue(self._file.task_queue),
-                    summary=f"Refund {number}",
-                    **policies.CHARGE,
-                ),
-                f"has {number} to refund",
-            )
+        refunded = await self._file.ask_processor(
+            contract.refund_credit_note,
+            order,
+            summary=f"Refund {number}",
+            what=f"has {number} to refund",
         )
         self._file.take_over(refunded)
         self._mail.send(
@@ -60,7 +57,7 @@ class CreditDesk:
                 self._file.number,
                 EmailKind.CREDIT_NOTE,
                 credit.id,
-                order.business_date,
+                self._file.clock.today(),
                 credit_note=number,
             )
         )

@@ -168,6 +168,9 @@ CREATE TABLE bank_matches (
 );
 CREATE INDEX bank_matches_waiting ON bank_matches (invoice_id) WHERE booked_at IS NULL;
 
+-- as the numbers of invoices are, or a join with them reads the log without its index
+ALTER TABLE audit_log ALTER COLUMN subject TYPE text COLLATE "C";
+
 CREATE TRIGGER credit_entries_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON credit_entries
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 """
