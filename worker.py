@@ -42,7 +42,7 @@ from workflows.connection import connect, prepare_namespace
 from workflows.contracts.collection import SweepOrder
 from workflows.customer_billing import CustomerBilling
 from workflows.cycle_release import CycleRelease
-from workflows.ids import card_queue, mail_queue
+from workflows.ids import card_queue, invoice_id, mail_queue, web_ui_page
 from workflows.invoice_lifecycle import InvoiceLifecycle
 from workflows.starting import keep_sweeping
 
@@ -108,8 +108,10 @@ async def _serve(settings: Settings) -> None:
                 links=links,
                 office=Office(
                     settings.finance_email,
-                    settings.public_url,
-                    settings.card_link_days,
+                    case_url=lambda number: web_ui_page(
+                        settings.temporal_ui_url, settings.temporal_namespace, invoice_id(number)
+                    ),
+                    card_link_days=settings.card_link_days,
                     today=lambda: _now().astimezone(ZoneInfo(settings.seller_time_zone)).date(),
                 ),
             ),

@@ -18,7 +18,6 @@ from activities.payer_links import PayerLinks
 from domain.dunning import EVENT_OF_NOTICE, Case, days_late, step_number
 from domain.emails import EmailKind
 from domain.errors import Conflict
-from domain.parties import PaymentMethod
 from storage import emails
 from storage.collection import LockedInvoice, load_case
 from storage.credit_notes import load_credit_note
@@ -42,14 +41,14 @@ _WITH_INVOICE = (
 
 @dataclass(frozen=True)
 class Office:
-    """Where people are reached: the finance team's address, and where they see a case.
+    """Where people are reached: the finance team's address, and the page of a case by its number.
 
     `card_link_days`: for how long a link to change the card is good.
     Those are days of the world's calendar, `today`, also where a demonstration has its own.
     """
 
     finance_email: str
-    public_url: str
+    case_url: Callable[[str], str]
     card_link_days: int
     today: Callable[[], date]
 
@@ -162,13 +161,14 @@ class DeliveryActivities:
             issued_on=invoice.issued_on,
             due_on=invoice.due_on,
             days_late=days_late(case, order.business_date),
-            by_card=_by_card(connection, order, invoice, case),
+            by_card=case.by_card,
             pay_url=self._links.pay(order.number, version),
             card_url=self._links.card_setup(order.number, version, expires_on),
-            reason=order.reason,
+            reason=order.reason or _why_declined(order, case),
             next_step=_next_step(order.next_attempt_on),
             history=_history(connection, invoice) if in_review else (),
-            console_url=f"{self._office.public_url}/console/review" if in_review else "",
+            case_url=self._office.case_url(order.number) if in_review else "",
+            paid_by=_paid_by(connection, invoice.id),
             credit_note=order.credit_note,
             credit_note_amount=credit_note.draft.total if credit_note else Decimal(0),
         )
@@ -197,17 +197,26 @@ def _paid_by_credit(connection: Connection, invoice_id: int) -> Decimal:
     return sum(rows.scalars(), Decimal(0))
 
 
-def _by_card(connection: Connection, order: NoticeOrder, invoice: Invoice, case: Case) -> bool:
-    """Whether the customer pays by card; in a receipt, whether this payment was made by one."""
-    if order.kind is not EmailKind.RECEIPT:
-        return case.by_card
-    last = connection.execute(
+def _paid_by(connection: Connection, invoice_id: int) -> str:
+    """How the invoice was paid, where all of it came the same way."""
+    methods = connection.execute(
         select(payments.c.method)
-        .where(payments.c.invoice_id == invoice.id, payments.c.allocated > 0)
-        .order_by(payments.c.id.desc())
-        .limit(1)
-    ).scalar_one_or_none()
-    return last == PaymentMethod.CARD.value
+        .distinct()
+        .where(
+            payments.c.invoice_id == invoice_id,
+            payments.c.allocated > 0,
+            payments.c.method != "credit",
+        )
+    ).scalars()
+    words = {"card": "card", "bank_transfer": "bank transfer"}
+    found = [words.get(method, "") for method in methods]
+    return found[0] if len(found) == 1 else ""
+
+
+def _why_declined(order: NoticeOrder, case: Case) -> str:
+    """A late payer by card is told why it was declined."""
+    late = order.kind in (EmailKind.REMINDER, EmailKind.URGENT_NOTICE)
+    return case.decline.reason if late and case.by_card and case.decline else ""
 
 
 def _next_step(next_attempt_on: date | None) -> str:

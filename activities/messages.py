@@ -51,13 +51,15 @@ class Notice:
         credited: what credit has settled of the total.
         due_on: inclusive.
         days_late: since the payment was due or, by card, since the first charge failed; 0 if none.
-        by_card: whether the customer pays by card; in a receipt, whether this payment was.
+        by_card: whether the customer pays by card.
+        paid_by: how the payments of a receipt came: "card", "bank transfer", or empty where they
+            came in several ways or in another.
         pay_url, card_url: where the payer pays, and changes the card; empty: no such link.
         reason: a sentence: why the charge was declined, or why a person has to look at the case.
         next_step: a sentence: what happens next, and when; "We will try the card again on 4 March
             2026." Empty: nothing is planned.
         history: what was tried, one line each; for the review notice.
-        console_url: where the case is resolved; for the review notice.
+        case_url: where the case's whole history is read; for the review notice.
         credit_note: number of the credit note, and what it is for; for the e-mail that brings it.
     """
 
@@ -81,7 +83,8 @@ class Notice:
     reason: str = ""
     next_step: str = ""
     history: tuple[str, ...] = ()
-    console_url: str = ""
+    case_url: str = ""
+    paid_by: str = ""
     credit_note: str = ""
     credit_note_amount: Decimal = Decimal(0)
 

@@ -36,14 +36,14 @@ class SweepingActivities:
             )
 
     @activity.defn
-    def release_page(self, page: ReleasePageOrder) -> ReleasePage:
+    def release_page(self, order: ReleasePageOrder) -> ReleasePage:
         with transaction(self._engine) as connection:
             asked = instructions.ask_release_of_cycle(
                 connection,
-                BillingPeriod.parse(page.order.period),
-                after=page.after,
-                limit=page.limit,
-                note=page.order.note,
-                person=page.order.requested_by,
+                BillingPeriod.parse(order.order.period),
+                after=order.after,
+                limit=order.limit,
+                note=order.order.note,
+                person=order.order.requested_by,
             )
         return ReleasePage(tuple(ReleaseAsked(*pair) for pair in asked))

@@ -1,11 +1,9 @@
 """Links into the Temporal Web UI, where each workflow's history is read."""
 
-from urllib.parse import quote
-
 from api.dependencies import Services
+from workflows.ids import web_ui_page
 
 
 def web_ui_url(app: Services, workflow_id: str) -> str:
     """The page of one workflow."""
-    base, namespace = app.settings.temporal_ui_url.rstrip("/"), app.settings.temporal_namespace
-    return f"{base}/namespaces/{quote(namespace)}/workflows/{quote(workflow_id, safe='')}"
+    return web_ui_page(app.settings.temporal_ui_url, app.settings.temporal_namespace, workflow_id)

@@ -1,5 +1,7 @@
 """Workflow ids: business facts, so that a second start finds the first."""
 
+from urllib.parse import quote
+
 from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
 
 BILLING_PERIOD = SearchAttributeKey.for_keyword("BillingPeriod")
@@ -64,3 +66,9 @@ def mail_queue(task_queue: str) -> str:
 def card_queue(task_queue: str) -> str:
     """The task queue of charges: the card processor's pace and outages are nobody else's."""
     return f"{task_queue}-cards"
+
+
+def web_ui_page(ui_url: str, namespace: str, workflow_id: str) -> str:
+    """The page of one workflow in the Temporal Web UI, where its history is read."""
+    page = f"workflows/{quote(workflow_id, safe='')}"
+    return f"{ui_url.rstrip('/')}/namespaces/{quote(namespace)}/{page}"

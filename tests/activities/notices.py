@@ -16,7 +16,7 @@ from tests.activities.mail_server import text_of
 NUMBER = "INV-2026-02-0047"
 PAY = f"https://billing.example/pay/{NUMBER}.1.c2lnbmVk"
 CARD = f"https://billing.example/payment-method/{NUMBER}.1.20260315.c2lnbmVk"
-CONSOLE = f"https://billing.example/console/review/{NUMBER}"
+CASE = f"https://temporal.example/invoice/{NUMBER}"
 MESSAGE_ID = f"<{NUMBER}.reminder.1@billwright.invalid>"
 DECLINED = "The card has insufficient funds."
 AGAIN = "We will try the card again on 4 March 2026."
@@ -58,7 +58,7 @@ def notice(kind: EmailKind = EmailKind.INVOICE, **changes: Any) -> Notice:
         by_card=False,
         pay_url=PAY,
         card_url=CARD,
-        console_url=CONSOLE,
+        case_url=CASE,
         credit_note="CN-2026-0003",
         credit_note_amount=Decimal("99.00"),
     )

@@ -28,7 +28,7 @@ from workflows.contracts.lifecycle import NoticeOrder, UndeliveredReport
 SENDER = "billing@billwright.example"
 OFFICE = Office(
     "finance@meridian-api.example",
-    "https://billing.example",
+    case_url=lambda number: f"https://temporal.example/{number}",
     card_link_days=14,
     today=lambda: ISSUED_ON,
 )
@@ -135,7 +135,7 @@ async def test_the_review_notice_goes_to_the_finance_team_with_what_was_tried(
     mail = mailbox.mails[-1]
     assert mailbox.recipients[-1] == [OFFICE.finance_email]
     assert "3 April 2026: reminder sent" in text_of(mail, "plain")
-    assert "https://billing.example/console/review" in text_of(mail, "plain")
+    assert f"https://temporal.example/{FIRST}" in text_of(mail, "plain")
     assert list(mail.iter_attachments()) == []
 
 

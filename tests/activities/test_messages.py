@@ -12,7 +12,7 @@ from tests.activities.mail_server import text_of
 from tests.activities.notices import (
     AGAIN,
     CARD,
-    CONSOLE,
+    CASE,
     DECLINED,
     DOCUMENT,
     MESSAGE_ID,
@@ -40,7 +40,7 @@ SITUATIONS = {
     "all paid": {"paid": Decimal("312.91"), "open_amount": NOTHING},
     "all credited": {"credited": Decimal("312.91"), "open_amount": NOTHING},
     "of nothing": {"total": NOTHING, "open_amount": NOTHING},
-    "no links": {"pay_url": "", "card_url": "", "console_url": ""},
+    "no links": {"pay_url": "", "card_url": "", "case_url": ""},
 }
 
 
@@ -70,14 +70,14 @@ def test_a_late_payment_is_named_with_its_amount_days_and_link(
 ) -> None:
     said = notice(kind, days_late=late, by_card=by_card)
     assert_says(said, NUMBER, "February 2026", OPEN, said_as)
-    assert links(said)[0] == (CONSOLE if kind is EmailKind.REVIEW_NOTICE else PAY)
+    assert links(said)[0] == (CASE if kind is EmailKind.REVIEW_NOTICE else PAY)
 
 
 @pytest.mark.parametrize("kind", EmailKind)
 def test_nothing_in_the_html_comes_from_elsewhere(kind: EmailKind) -> None:
     said = notice(kind, by_card=True, reason=DECLINED, next_step=AGAIN, days_late=3)
     html = text_of(sent(said), "html")
-    assert set(links(said)) <= {PAY, CARD, CONSOLE}
+    assert set(links(said)) <= {PAY, CARD, CASE}
     assert not re.search(r"<(img|script|link|iframe|form)|src=|url\(|@import", html)
 
 
@@ -166,8 +166,12 @@ def test_an_amount_has_the_digits_of_its_currency() -> None:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"by_card": True, "paid": Decimal("312.91")}, "we received USD 312.91 by card"),
-        ({"paid": Decimal("312.91")}, "we received USD 312.91 by bank transfer"),
+        ({"paid_by": "card", "paid": Decimal("312.91")}, "we received USD 312.91 by card"),
+        (
+            {"paid_by": "bank transfer", "paid": Decimal("312.91")},
+            "we received USD 312.91 by bank transfer",
+        ),
+        ({"paid": Decimal("312.91")}, "we received USD 312.91 for"),
         ({"credited": Decimal("312.91")}, "Your credit covers invoice"),
     ],
 )
@@ -235,7 +239,7 @@ def test_the_review_notice_holds_the_case() -> None:
         EmailKind.REVIEW_NOTICE, days_late=14, by_card=True, reason="No retry left.", history=tried
     )
     assert_says(said, "Brandt & Söhne GmbH", "Account 1047", OPEN, "No retry left.", *tried)
-    assert links(said) == [CONSOLE]
+    assert links(said) == [CASE]
     assert "Brandt & Söhne GmbH" in subject(said)
 
 

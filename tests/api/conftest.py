@@ -313,9 +313,7 @@ async def working(product: Product, mailbox: MailServer) -> AsyncIterator[None]:
             engine,
             mailer=Mailer("127.0.0.1", mailbox.port, sender=SENDER),
             links=links,
-            office=Office(
-                FINANCE_TEAM, settings.public_url, settings.card_link_days, today=date.today
-            ),
+            office=Office(FINANCE_TEAM, str, settings.card_link_days, today=date.today),
         ),
         SweepingActivities(engine),
     )
