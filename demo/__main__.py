@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from demo.behaviour import cards_on_file
+from demo.behaviour import hand_over_cards
 from demo.dataset import write_dataset
 from demo.figures import Figure, closing_figures, february_figures, opening_figures
 from demo.story import LAST_DAY, Stage, tell_the_fortnight, wait_for_first_contact
@@ -24,14 +24,13 @@ from settings import Settings, settings
 from stack.embedded import running_stack
 from stack.errors import StackError
 from stack.session import API, WORKER, at, embedded
-from stack.state import StackAddresses
 from storage.api_keys import Role, create_key
 from storage.engine import make_engine, transaction
 from storage.importing.directory import import_directory
 
 PERIOD, ISSUED_ON = "2026-02", date(2026, 3, 1)
 DAY_SECONDS = 1
-"""A business day, counted from the release of the reminders."""
+"""How long a business day lasts, counted from the release of the reminders."""
 MAILS_PER_SECOND = 100
 PATIENCE_SECONDS = 600
 
@@ -42,16 +41,17 @@ def main() -> None:
     """Tells the story on standard output. Exit status 1, with one sentence, where it fails."""
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
     parser.add_argument("--exit", action="store_true", help="end after the story")
+    parser.add_argument("--day-seconds", type=int, default=DAY_SECONDS, help="length of a day")
     wanted = parser.parse_args()
     try:
-        _run(stay=not wanted.exit)
+        _run(stay=not wanted.exit, day_seconds=wanted.day_seconds)
     except (StackError, BillwrightError) as refusal:
         raise SystemExit(str(refusal)) from refusal
     except KeyboardInterrupt:
         out.print("Stopped.")
 
 
-def _run(*, stay: bool) -> None:
+def _run(*, stay: bool, day_seconds: int) -> None:
     home = (settings().home / "demo").absolute()
     if running_stack(home) is not None:
         raise StackError("A demonstration is running already; end it with Ctrl-C first.")
@@ -59,14 +59,14 @@ def _run(*, stay: bool) -> None:
     configured = settings().model_copy(update={"home": home})
     began = time.monotonic()
     # inherited by worker and API
-    os.environ["BILLWRIGHT_DAY_SECONDS"] = str(DAY_SECONDS)
+    os.environ["BILLWRIGHT_DAY_SECONDS"] = str(day_seconds)
     os.environ["BILLWRIGHT_MAILS_PER_SECOND"] = str(MAILS_PER_SECOND)
     with embedded(configured, parts=(WORKER, API)) as stack:
         out.print(f"Stack: PostgreSQL, Temporal, mailbox, worker and API, {_since(began)}")
         began = time.monotonic()
         key, rows = _import(at(configured, stack.addresses()))
         out.print(f"Import: {rows:,} usage events of 200 customers, {_since(began)}")
-        _hand_over_cards(stack.addresses())
+        hand_over_cards(stack.addresses())
         engine = make_engine(stack.addresses().database_url, pool_size=2)
         with httpx.Client(
             base_url=stack.addresses().api_url,
@@ -74,7 +74,8 @@ def _run(*, stay: bool) -> None:
             timeout=30,
         ) as client:
             _wait_until_ready(client)
-            _tell(Stage(engine, client, stack.addresses().mail_dir, PERIOD, ISSUED_ON, out))
+            mail_dir = stack.addresses().mail_dir
+            _tell(Stage(engine, client, mail_dir, PERIOD, ISSUED_ON, day_seconds, out))
         engine.dispose()
         addresses = stack.addresses()
         out.print(f"API           {addresses.api_url}/docs   (key {key})", soft_wrap=True)
@@ -98,18 +99,6 @@ def _import(found: Settings) -> tuple[str, int]:
     return key, report.added["usage.csv.gz"]
 
 
-def _hand_over_cards(addresses: StackAddresses) -> None:
-    """The cards that the customers left in the years before, for the sandbox to know."""
-    answer = httpx.post(
-        f"{addresses.stripe_api_base}/_sandbox/seed",
-        json={"customers": cards_on_file()},
-        headers={"Authorization": f"Bearer {addresses.stripe_api_key}"},
-        timeout=60,
-    )
-    if answer.is_error:
-        raise StackError(f"The card sandbox refused the cards: {answer.text}")
-
-
 def _tell(stage: Stage) -> None:
     seconds = _bill(stage.api)
     with transaction(stage.engine) as connection:
@@ -119,7 +108,7 @@ def _tell(stage: Stage) -> None:
     wait_for_first_contact(stage)
     with transaction(stage.engine) as connection:
         _print(f"As of {ISSUED_ON}", opening_figures(connection, ISSUED_ON))
-    out.print(f"The reminders are released; from here on a day lasts {DAY_SECONDS} s.")
+    out.print(f"The reminders are released; from here on a day lasts {stage.day_seconds} s.")
     tell_the_fortnight(stage)
     with transaction(stage.engine) as connection:
         last = ISSUED_ON + timedelta(days=LAST_DAY)

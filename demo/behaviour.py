@@ -14,6 +14,7 @@ import httpx
 from demo.dataset import DATA
 from stack.errors import StackError
 from stack.mailbox import read_mails
+from stack.state import StackAddresses
 
 _CARD = {"exp": "12/34", "cvc": "123"}
 _PATIENCE_SECONDS = 60
@@ -72,9 +73,12 @@ def billing_emails() -> dict[str, str]:
     }
 
 
-def cards_on_file() -> list[dict[str, object]]:
-    """The customers and cards that the card sandbox knows from before, as it is seeded with."""
-    return [
+def hand_over_cards(addresses: StackAddresses) -> None:
+    """Tells the card sandbox of the cards that the customers left in the years before.
+
+    Raises StackError if it refuses.
+    """
+    cards = [
         {
             "id": row["stripe_customer_id"],
             "name": row["name"],
@@ -87,6 +91,14 @@ def cards_on_file() -> list[dict[str, object]]:
         for row in rows_of("customers.csv")
         if row["stripe_customer_id"]
     ]
+    answer = httpx.post(
+        f"{addresses.stripe_api_base}/_sandbox/seed",
+        json={"customers": cards},
+        headers={"Authorization": f"Bearer {addresses.stripe_api_key}"},
+        timeout=60,
+    )
+    if answer.is_error:
+        raise StackError(f"The card sandbox refused the cards: {answer.text}")
 
 
 class Inbox:

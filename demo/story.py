@@ -33,13 +33,17 @@ _TOLD = (
 
 @dataclass(frozen=True)
 class Stage:
-    """Where the story plays: the database, the API as the finance team calls it, the mailbox."""
+    """Where the story plays: the database, the API as the finance team calls it, the mailbox.
+
+    `day_seconds`: how long a business day lasts once the reminders are released.
+    """
 
     engine: Engine
     api: httpx.Client
     mail_dir: Path
     period: str
     issued_on: date
+    day_seconds: int
     out: Console
 
 
@@ -61,7 +65,7 @@ def tell_the_fortnight(stage: Stage) -> None:
         _checked(stage.api.post(f"/api/billing/cycles/{stage.period}/release"))
         released = time.monotonic()
         answers = [customers.submit(_answer, stage, payer, released) for payer in answering]
-        _sleep_until(released + STATEMENT_DAY, narrator.tell)
+        _sleep_until(released + STATEMENT_DAY * stage.day_seconds, narrator.tell)
         _upload_statement(stage)
         for answer in answers:
             answer.result()
@@ -89,7 +93,7 @@ def _answer(stage: Stage, payer: CardPayer, released: float) -> None:
     """The customer waits for the e-mail, then for the day, and leaves the card."""
     inbox = Inbox(stage.mail_dir, billing_emails()[payer.account_number])
     link = inbox.link_in(payer.answers, "payment-method")
-    _sleep_until(released + payer.day, lambda: None)
+    _sleep_until(released + payer.day * stage.day_seconds, lambda: None)
     leave_card(link, payer.new_card)
 
 

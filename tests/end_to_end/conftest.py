@@ -1,8 +1,9 @@
 """The whole product as processes: PostgreSQL, Temporal, mailbox, worker and API."""
 
+import csv
 import io
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,7 +12,9 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import text
 
+from demo.behaviour import hand_over_cards
 from demo.dataset import write_dataset
 from domain.periods import BillingPeriod
 from settings import Settings
@@ -55,6 +58,7 @@ class House:
     def import_february(self, folder: Path) -> None:
         write_dataset(folder)
         import_directory(self.engine, folder, now=datetime.now(UTC))
+        hand_over_cards(self.addresses)
 
     def until(self, what: str, condition: Callable[[], Any]) -> Any:
         """Asks until the answer is true; an API that is starting or down is asked again."""
@@ -84,10 +88,20 @@ class House:
         return found
 
     def bill(self) -> Bill:
+        """What was billed; how far it is collected changes from moment to moment."""
         with transaction(self.engine) as connection:
-            return Bill(
-                *(self._export(connection, name) for name in ("invoices", "lines", "cycle-items"))
+            invoices, lines, items = (
+                self._export(connection, name) for name in ("invoices", "lines", "cycle-items")
             )
+        return Bill(_without(invoices, _OF_COLLECTION), lines, items)
+
+    def charges(self) -> dict[str, int]:
+        """How many charges there are by status."""
+        with transaction(self.engine) as connection:
+            counted = connection.execute(
+                text("SELECT status, count(*) AS charges FROM payments GROUP BY status")
+            )
+            return {row.status: row.charges for row in counted}
 
     def mails(self) -> list[str]:
         """The Message-IDs of all mails received, in order of arrival."""
@@ -102,6 +116,20 @@ class House:
         target = io.StringIO()
         write_export(connection, name, FEBRUARY, target)
         return target.getvalue()
+
+
+_OF_COLLECTION = ("amount_paid", "status", "collection_state")
+
+
+def _without(table: str, columns: Sequence[str]) -> str:
+    """CSV `table` without some of its columns."""
+    rows = list(csv.DictReader(io.StringIO(table)))
+    left = io.StringIO()
+    kept = [name for name in rows[0] if name not in columns] if rows else []
+    writer = csv.DictWriter(left, kept, extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(rows)
+    return left.getvalue()
 
 
 @contextmanager

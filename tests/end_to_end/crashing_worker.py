@@ -3,7 +3,9 @@
 A kill point is a file; its name says of which workflow, in which activity, at which of its
 effects, and whether before or behind it. Whoever comes to the point first takes the file and
 waits there. Once the process has lived long enough and nothing else is being done, it sends
-SIGKILL to itself, and all that wait die where they stand.
+SIGKILL to itself, and all that wait die where they stand. If something else goes on for long it
+dies too, but for an e-mail between the server's 250 and our record: it would go out once more
+without having been told to.
 """
 
 import asyncio
@@ -49,6 +51,7 @@ class _Visit:
     workflow_id: str
     deed: str
     transactions: int = 0
+    is_mailing: bool = False
 
 
 _visit: ContextVar[_Visit | None] = ContextVar("visit", default=None)
@@ -63,7 +66,19 @@ class _Reaper(threading.Thread):
         self._born = time.monotonic()
         self._first: float | None = None
         self._waiting = 0
+        self._mailing = 0
+        self._lock = threading.Lock()
         self.visits = 0
+
+    def begins_to_mail(self, visit: _Visit) -> None:
+        with self._lock:
+            visit.is_mailing = True
+            self._mailing += 1
+
+    def has_mailed(self, visit: _Visit) -> None:
+        with self._lock:
+            self._mailing -= visit.is_mailing
+            visit.is_mailing = False
 
     def takes(self, place: str) -> bool:
         """Whether this is a kill point; from now on it is not any more."""
@@ -77,6 +92,7 @@ class _Reaper(threading.Thread):
             return False
         self._first = self._first or time.monotonic()
         self._waiting += 1
+        self.has_mailed(visit)
         return True
 
     def run(self) -> None:
@@ -86,8 +102,9 @@ class _Reaper(threading.Thread):
             if self._first is None or now < self._born + _AGE:
                 continue
             alone = self.visits == self._waiting
-            if now > self._first + (_GATHERS if alone else _LONGEST):
-                os.kill(os.getpid(), signal.SIGKILL)
+            with self._lock:
+                if now > self._first + (_GATHERS if alone else _LONGEST) and not self._mailing:
+                    os.kill(os.getpid(), signal.SIGKILL)
 
 
 _reaper = _Reaper(Path(os.environ[CRASH_FOLDER]))
@@ -116,6 +133,9 @@ def _watch(kind: type, method: str) -> None:
     @functools.wraps(real)
     def watched(*args: Any, **named: Any) -> Any:
         _pass(f"{method}:before")
+        visit = _visit.get()
+        if kind is Mailer and visit is not None:
+            _reaper.begins_to_mail(visit)
         answer = real(*args, **named)
         _pass(f"{method}:after")
         return answer
@@ -134,12 +154,14 @@ class _WatchedActivity(ActivityInboundInterceptor):
         deed = info.activity_type
         if input.args and isinstance(input.args[0], NoticeOrder):
             deed += f"/{input.args[0].kind}"
-        _visit.set(_Visit(info.workflow_id or "", deed))
+        visit = _Visit(info.workflow_id or "", deed)
+        _visit.set(visit)
         _reaper.visits += 1
         try:
             return await self._watched(input)
         finally:
             _reaper.visits -= 1
+            _reaper.has_mailed(visit)
 
     async def _watched(self, input: ExecuteActivityInput) -> Any:
         if _reaper.takes("begun"):

@@ -23,7 +23,7 @@ def demonstration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[st
     """What `make demo EXIT=1` printed, and what its database holds when it is opened again."""
     home = tmp_path_factory.mktemp("demo")
     told = subprocess.run(
-        [sys.executable, "-m", "demo", "--exit"],
+        [sys.executable, "-m", "demo", "--exit", "--day-seconds", "3"],
         cwd=ROOT,
         env={**os.environ, "BILLWRIGHT_HOME": str(home), "COLUMNS": "160"},
         capture_output=True,
@@ -48,6 +48,30 @@ def test_the_demonstration_prints_the_known_figures(demonstration: tuple[str, Bi
         "INV-2026-02-0047, account 1047, Kranich Datentechnik GmbH │ 312.91",
     ):
         assert figure in printed
+
+
+def test_the_demonstration_tells_what_became_of_every_invoice(
+    demonstration: tuple[str, Bill],
+) -> None:
+    printed = re.sub(r"\s+", " ", demonstration[0])
+    for figure in (
+        "cards charged / succeeded │ 142 / 136",
+        "received by card │ 40,859.14",
+        "expired card / insufficient funds / declined │ 3 / 2 / 1",
+        "45 transfers, 6 cards │ 6,970.00",
+        "45 wires, 45 matched by reference, 0 wait for a person",
+        "replaced and paid by 2026-03-08 │ 4 of 6",
+        "wires booked by reference │ 45 of 45",
+        "received by wire │ 6,247.75",
+        "manual review: INV-2026-02-0011, account 1011",
+        "manual review: INV-2026-02-0041, account 1041",
+        "open │ 380.66",
+    ):
+        assert figure in printed
+    for account in ("1011", "1041"):
+        assert len(re.findall(rf"{account} INV-2026-02-00\d\d reminder sent", printed)) == 1
+        assert len(re.findall(rf"{account} INV-2026-02-00\d\d urgent notice sent", printed)) == 1
+        assert len(re.findall(rf"{account} INV-2026-02-00\d\d review due", printed)) == 1
 
 
 def test_the_exported_invoices_sum_to_the_known_figures(
@@ -99,6 +123,7 @@ def test_a_cycle_ends_the_same_though_a_part_is_killed_in_the_middle(
         # another database, another secret, a killed part: the same invoices to the cent
         assert house.bill() == demonstration[1]
         house.until("all mailed", lambda: len(set(house.mails())) == 187)
+        assert house.charges() == {"succeeded": 136, "failed": 6}
 
 
 def test_fifty_starts_at_once_are_one_cycle(

@@ -20,7 +20,7 @@ from tests.builders import Subscriber, write_billing_files
 from tests.end_to_end.collecting import Collecting, collecting
 from tests.end_to_end.conftest import ORDER, House, open_house
 
-PATIENCE_SECONDS = 200
+PATIENCE_SECONDS = 300
 GAPS = (0.0, 0.1, 0.6)
 """Seconds between one and the next; nobody waits for the one before to be over."""
 TOGETHER = 12  # invoices at once
