@@ -161,7 +161,7 @@ class DeliveryActivities:
             issued_on=invoice.issued_on,
             due_on=invoice.due_on,
             days_late=days_late(case, order.business_date),
-            by_card=case.by_card,
+            by_card=case.by_card and (case.is_settled or case.chargeable_amount),
             pay_url=self._links.pay(order.number, version),
             card_url=self._links.card_setup(order.number, version, expires_on),
             reason=order.reason or _why_declined(order, case),

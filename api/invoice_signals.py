@@ -8,7 +8,7 @@ from typing import Any
 from fastapi.concurrency import run_in_threadpool
 from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
 from api.dependencies import Services
 from api.problems import never_connected
@@ -25,8 +25,7 @@ from workflows.contracts.lifecycle import (
     PageRequest,
     PaymentReceived,
 )
-from workflows.ids import invoice_id
-from workflows.starting import tell_invoice
+from workflows.starting import ask_invoice, tell_invoice
 
 _TOLD_AT_ONCE = 20
 _TELLING_SECONDS = 5.0
@@ -139,19 +138,13 @@ async def open_card_setup(app: Services, number: str, *, return_url: str, cancel
 
 
 async def _page(app: Services, number: str, update: str, request: PageRequest) -> str:
-    handle = app.temporal.get_workflow_handle(invoice_id(number))
-    for attempt in (1, 2):
-        try:
-            address: str = await handle.execute_update(update, request, result_type=str)
-        except RPCError as error:
-            if error.status is not RPCStatusCode.NOT_FOUND or attempt == 2:
-                raise
-            await tell_invoices(app, [number], "payer's page")  # its workflow is taken up
-        except WorkflowUpdateFailedError as failure:
-            raise Conflict(_reason(failure)) from failure
-        else:
-            return address
-    raise AssertionError("answered or raised")
+    (order,) = await _orders(app, [number])
+    try:
+        return await ask_invoice(
+            app.temporal, order, update, request, task_queue=app.settings.task_queue
+        )
+    except WorkflowUpdateFailedError as failure:
+        raise Conflict(_reason(failure)) from failure
 
 
 def _reason(failure: WorkflowUpdateFailedError) -> str:

@@ -30,6 +30,7 @@ from api.dependencies import services as _services
 from api.invoice_signals import open_card_setup, open_checkout
 from api.payment_qr import payment_qr
 from api.rate_limit import RateLimit, TooManyRequests
+from domain.card_amounts import chargeable
 from domain.dunning import CollectionState
 from domain.errors import Conflict, InvalidValue, NotFound
 from domain.invoice import InvoiceStatus, nothing_to_pay
@@ -102,8 +103,10 @@ def payer_state(invoice: Invoice, *, returned: bool = False) -> PayerState:
 
 def _card_is_next(invoice: Invoice) -> bool:
     """Whether the card on file is about to be charged, so that the payer need not do anything."""
-    return invoice.customer.payment_method is PaymentMethod.CARD and (
-        invoice.collection_state in (None, CollectionState.ISSUED)
+    return (
+        invoice.customer.payment_method is PaymentMethod.CARD
+        and invoice.collection_state in (None, CollectionState.ISSUED)
+        and chargeable(invoice.open_amount, invoice.currency)
     )
 
 

@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any, get_type_hints
+from unittest.mock import Mock
 
 import pytest
 from ruamel.yaml import YAML
@@ -82,8 +83,15 @@ def _modules(package: ModuleType) -> list[ModuleType]:
 MAY_IMPORT = {
     "workflows/contracts": {"domain", "workflows.contracts", "temporalio"},
     "workflows": {"domain", "workflows", "temporalio", "google.protobuf"},
-    "storage": {"domain", "settings", "storage", "sqlalchemy", "alembic", "psycopg", "stdnum",
-        "lxml", "mt940", "pycamt", "rapidfuzz",
+    "storage": {
+        "domain",
+        "settings",
+        "storage",
+        "sqlalchemy",
+        "alembic",
+        "psycopg",
+        "stdnum",
+        "rapidfuzz",
     },
     "settings.py": {"pydantic", "pydantic_settings"},
 }
@@ -155,13 +163,13 @@ def test_the_worker_registers_every_activity_once_and_every_workflow(
 ) -> None:
     built: list[dict[str, Any]] = []
     monkeypatch.setattr(worker, "Worker", lambda client, **options: built.append(options))
-    arguments = {
-        name: object.__new__(parameter.annotation)
-        if str(parameter.annotation.__module__).startswith("activities.")
-        else None
-        for name, parameter in inspect.signature(worker.build_workers).parameters.items()
-    }
-    worker.build_workers(**arguments)
+    activities = worker.Activities(
+        **{name: object.__new__(kind) for name, kind in get_type_hints(worker.Activities).items()}
+    )
+    client, threads, rendering = Mock(), Mock(), Mock()
+    worker.build_workers(
+        client, "queue", threads, activities, mails_per_second=1, rendering=rendering
+    )
 
     registered = [activity for options in built for activity in options["activities"]]
     assert sorted(activity.__name__ for activity in registered) == sorted(_contracts())
