@@ -25,6 +25,7 @@ from activities.collection import CollectionActivities
 from activities.credit_notes import CreditNoteActivities
 from activities.delivery import DeliveryActivities, Office
 from activities.failures import FailurePolicy
+from activities.heartbeats import StillAlive
 from activities.issuing import IssuingActivities
 from activities.mail_slots import MailGivesWay
 from activities.mailer import Mailer
@@ -198,7 +199,7 @@ def build_workers(
         max_concurrent_local_activities=THREADS,
         workflow_task_poller_behavior=PollerBehaviorSimpleMaximum(POLLERS),
         workflow_runner=UnsandboxedWorkflowRunner(),  # docs/decisions/0002
-        interceptors=[FailurePolicy()],
+        interceptors=[StillAlive(), FailurePolicy()],
         graceful_shutdown_timeout=GRACE,
     )
     mail = _behind_the_billing(
@@ -250,7 +251,7 @@ def _behind_the_billing(
             nexus_supplier=FixedSizeSlotSupplier(1),
         ),
         max_task_queue_activities_per_second=per_second,
-        interceptors=[FailurePolicy()],
+        interceptors=[StillAlive(), FailurePolicy()],
         graceful_shutdown_timeout=GRACE,
     )
 

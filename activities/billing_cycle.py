@@ -40,7 +40,7 @@ class CycleActivities:
                 actor=order.requested_by,
             )
 
-    @activity.defn
+    @activity.defn(no_thread_cancel_exception=True)
     def plan_page(self, order: PlanPageOrder) -> PlannedPage:
         with transaction(self._engine) as connection:
             page = planning.plan_page(

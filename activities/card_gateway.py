@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 _CONNECT_SECONDS, _READ_SECONDS = 5.0, 30.0
-_RETRIES = 2  # of the SDK, under the same key, within a second or two
+_RETRIES = 1  # of the SDK, under the same key, within a second or two
 _SUFFIXES = ("", "/2", "/3")  # of keys: the next one where the one before replays a failure
 _UNEXPECTED_STATE = "payment_intent_unexpected_state"
 _OF_THE_CARD = ("customer", "payment_method")

@@ -45,7 +45,7 @@ class ChargingActivities:
         self._gateway = gateway
         self._now = now
 
-    @activity.defn
+    @activity.defn(no_thread_cancel_exception=True)
     def charge_invoice(self, order: ChargeOrder) -> Case:
         """Pending, created, confirmed by id, recorded; taken up where a killed worker left it.
 
@@ -58,7 +58,7 @@ class ChargingActivities:
             place += 1
         return self._case(order.number)
 
-    @activity.defn
+    @activity.defn(no_thread_cancel_exception=True)
     def open_checkout(self, order: PageOrder) -> str:
         """One page at a time: over exactly what is open, a page of another amount closed first."""
         occasion = Occasion(order.number, order.business_date)
@@ -93,7 +93,7 @@ class ChargingActivities:
         )
         return self._keep(order.number, "payment", session, amount)
 
-    @activity.defn
+    @activity.defn(no_thread_cancel_exception=True)
     def open_card_setup(self, order: PageOrder) -> str:
         nothing = Decimal(0)
         with transaction(self._engine) as connection:
@@ -114,12 +114,12 @@ class ChargingActivities:
         )
         return self._keep(order.number, "setup", session, nothing)
 
-    @activity.defn
+    @activity.defn(no_thread_cancel_exception=True)
     def close_checkouts(self, occasion: Occasion) -> Case:
         self._close_pages(occasion)
         return self._case(occasion.number)
 
-    @activity.defn
+    @activity.defn(no_thread_cancel_exception=True)
     def refund_credit_note(self, order: CreditNoteOrder) -> Case:
         occasion = Occasion(order.number, order.business_date)
         with transaction(self._engine) as connection:

@@ -62,7 +62,7 @@ class DeliveryActivities:
         self._links = links
         self._office = office
 
-    @activity.defn
+    @activity.defn(no_thread_cancel_exception=True)
     def send_notice(self, order: NoticeOrder) -> Case:
         """Killed between the server's 250 and our record, the same Message-ID goes once more,
         which mail programs show as one.
@@ -70,7 +70,7 @@ class DeliveryActivities:
         key = _key(order)
         with transaction(self._engine) as connection:
             case = load_case(connection, order.number)
-            if _comes_too_late(order, case):
+            if _comes_too_late(order, case) and not emails.may_be_sent(connection, key):
                 return case
             invoice = load_invoice(connection, order.number)
             notice = self._notice(connection, order, invoice, case)
@@ -92,7 +92,7 @@ class DeliveryActivities:
                 cc=order.cc,
                 attachments=attachments,
             )
-            refused, sent = self._send(message)
+            refused, sent = self._send(key, message)
             with transaction(self._engine) as connection:
                 self._record(connection, order, sent=sent, refused=refused)
         with transaction(self._engine) as connection:
@@ -105,13 +105,21 @@ class DeliveryActivities:
             self._record(connection, report.order, sent=False, refused=report.reason)
             return load_case(connection, report.order.number)
 
-    def _send(self, message: Message) -> tuple[str, bool]:
-        """Why the server refuses it for good, for some or all; and whether anybody gets it."""
+    def _send(self, key: EmailKey, message: Message) -> tuple[str, bool]:
+        """Why the server refuses it for good, for some or all; and whether anybody gets it.
+
+        Where the server did not take it, that is written down: killed instead, the e-mail may be
+        in a mailbox, and goes once more under its Message-ID whatever happened meanwhile.
+        """
         try:
             return _reasons(self._mailer.send(message)), True
-        except smtplib.SMTPException as trouble:
-            refused = _refused_for_good(trouble)
+        except (smtplib.SMTPException, OSError) as trouble:
+            refused = ""
+            if isinstance(trouble, smtplib.SMTPException):
+                refused = _refused_for_good(trouble)
             if not refused:
+                with transaction(self._engine) as connection:
+                    emails.record_not_taken(connection, key)
                 raise
             return refused, False
 

@@ -93,6 +93,8 @@ def allocate(
         kept_as_credit=f"{excess:f}",
         method=method,
     )
+    if not locked.state.is_end:
+        locked.count_from_due_date()
 
 
 def take_back(

@@ -164,6 +164,14 @@ class LockedInvoice:
         )
         self.change(first_failed_on=self.business_date, dunning_from=begun)
 
+    def count_from_due_date(self) -> None:
+        """What is left of a card's invoice may be too little for a card: then it is dunned like
+        any other, from its due date.
+        """
+        too_little = not card_amounts.chargeable(self.uncovered, self.currency)
+        if self.by_card and too_little and self.row.dunning_from is None:
+            self.change(dunning_from=self.row.due_on)
+
     def _write_state(self, before: CollectionState, event: Event) -> None:
         values: dict[str, Any] = {"collection_state": self.state.value}
         if self.state.is_end or before.is_end or event is Event.FELL_OVERDUE:
@@ -172,6 +180,7 @@ class LockedInvoice:
             ).value
         if before is not self.state and (before.is_end or self.state.is_end):
             values["settled_on"] = self.business_date if self.state.is_end else None
+            values["on_hold"] = False
         self.change(**values)
 
 

@@ -33,7 +33,10 @@ def prepare_email(
     subject: str,
     business_date: date,
 ) -> bool:
-    """Writes the e-mail down unless it is; whether it still has to be sent."""
+    """Writes the e-mail down unless it is; whether it still has to be sent.
+
+    From here on it counts as offered to the mail server, until `record_not_taken`.
+    """
     invoice_id = select(invoices.c.id).where(invoices.c.number == key.number).scalar_subquery()
     connection.execute(
         insert(emails)
@@ -45,13 +48,34 @@ def prepare_email(
             recipients=list(recipients),
             subject=subject,
             business_date=business_date,
+            offered=True,
         )
-        .on_conflict_do_nothing(index_elements=["invoice_id", "kind", "step"])
+        .on_conflict_do_update(
+            index_elements=["invoice_id", "kind", "step"], set_={"offered": True}
+        )
     )
     sent_at = connection.execute(
         select(emails.c.sent_at).where(emails.c.message_id == key.message_id)
     ).scalar_one()
     return sent_at is None
+
+
+def may_be_sent(connection: Connection, key: EmailKey) -> bool:
+    """Whether the mail server may have taken the e-mail without our having recorded it."""
+    return bool(
+        connection.execute(
+            select(emails.c.offered).where(
+                emails.c.message_id == key.message_id, emails.c.sent_at.is_(None)
+            )
+        ).scalar_one_or_none()
+    )
+
+
+def record_not_taken(connection: Connection, key: EmailKey) -> None:
+    """Notes that the mail server did not take the e-mail."""
+    connection.execute(
+        update(emails).where(emails.c.message_id == key.message_id).values(offered=False)
+    )
 
 
 def record_sent(connection: Connection, key: EmailKey, *, business_date: date, actor: str) -> None:

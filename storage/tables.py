@@ -459,6 +459,7 @@ emails = Table(
     _day("business_date"),
     _at("sent_at", null=True),
     _now("created_at"),
+    _flag("offered", default=False),
 )
 
 webhook_events = Table(

@@ -17,13 +17,16 @@ class LocalCall(TypedDict):
 
 class RemoteCall(TypedDict):
     start_to_close_timeout: timedelta
+    heartbeat_timeout: timedelta
     retry_policy: RetryPolicy
 
 
-class BoundedCall(TypedDict):
-    start_to_close_timeout: timedelta
+class BoundedCall(RemoteCall):
     schedule_to_close_timeout: timedelta
-    retry_policy: RetryPolicy
+
+
+_LIVES = timedelta(seconds=15)
+"""A worker that was killed holds an activity up for this long; see `activities/heartbeats.py`."""
 
 
 _PATIENT = RetryPolicy(
@@ -47,12 +50,14 @@ RENDER = LocalCall(
 )
 """A document, with the time that it may wait for a free rendering process."""
 
-RATE_PAGE = RemoteCall(start_to_close_timeout=timedelta(seconds=30), retry_policy=_PATIENT)
-"""A page of customers, rated in one transaction, in well under a second; a killed worker holds it
-up for this long."""
+RATE_PAGE = RemoteCall(
+    start_to_close_timeout=timedelta(seconds=30), heartbeat_timeout=_LIVES, retry_policy=_PATIENT
+)
+"""A page of customers, rated in one transaction, in well under a second."""
 
 SEND_MAIL = RemoteCall(
     start_to_close_timeout=timedelta(seconds=60),
+    heartbeat_timeout=_LIVES,
     retry_policy=RetryPolicy(
         initial_interval=timedelta(seconds=2),
         backoff_coefficient=2,
@@ -62,7 +67,8 @@ SEND_MAIL = RemoteCall(
 """A mail server may be away for hours; the invoice waits for it."""
 
 CHARGE = BoundedCall(
-    start_to_close_timeout=timedelta(seconds=90),
+    start_to_close_timeout=timedelta(minutes=4),
+    heartbeat_timeout=_LIVES,
     schedule_to_close_timeout=timedelta(hours=1),
     retry_policy=RetryPolicy(
         initial_interval=timedelta(seconds=1),
@@ -70,13 +76,13 @@ CHARGE = BoundedCall(
         maximum_interval=timedelta(minutes=10),
     ),
 )
-"""A card processor may be away for hours; after each, the workflow orders anew. A killed worker
-holds the charge up for the first timeout; each of its requests has one of its own, a third of
-it."""
+"""A card processor may be away for hours; after each, the workflow orders anew. The first timeout
+leaves room for three requests, each of which ends by itself within 70 s."""
 
 
 OPEN_PAGE = BoundedCall(
     start_to_close_timeout=timedelta(seconds=20),
+    heartbeat_timeout=_LIVES,
     schedule_to_close_timeout=timedelta(seconds=40),
     retry_policy=RetryPolicy(
         initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(seconds=5)

@@ -57,7 +57,7 @@ def house(open_house: OpenHouse) -> CardHouse:
 def test_a_charge_is_written_down_made_confirmed_and_recorded(house: CardHouse) -> None:
     case = house.charge()
     assert case.state is CollectionState.PAID
-    assert (case.open_amount, case.amount_paid) == (0, TOTAL)
+    assert (case.open_amount, case.amount_paid) == (Decimal(0), TOTAL)
     assert house.books.ask(PAYMENTS) == PAID_ONCE
     assert house.books.told() == ["issued", "charge_begun", "settled"]
     (intent,) = house.cards.objects("payment_intents")

@@ -17,7 +17,7 @@ from domain.dunning import Case
 from domain.emails import EmailKind
 from domain.errors import Conflict
 from storage.allocation import Receipt, book_receipt
-from storage.collection import LockedInvoice
+from storage.collection import LockedInvoice, begin_review
 from storage.engine import transaction
 from storage.tables import invoices
 from tests.activities.conftest import FIRST, LINKS, Books, Plan
@@ -393,3 +393,24 @@ async def test_an_email_that_was_given_up_is_told_once_and_counts_as_a_step(
         case = activities.record_undelivered(report)
     assert (case.state, case.steps_taken) == ("reminder_sent", 1)
     assert books.told() == ["issued", "reminder_email_refused", "reminder_sent"]
+
+
+async def test_an_email_that_was_taken_is_recorded_though_the_steps_stopped_meanwhile(
+    plan: Plan, mailbox: MailServer
+) -> None:
+    books = plan()
+    books.issue()
+    dying = delivery(books, KilledAfterSending("127.0.0.1", mailbox.port, sender=SENDER))
+
+    def killed() -> bool:
+        try:
+            dying.send_notice(REMINDER)
+        except KeyboardInterrupt:
+            return True
+        return False
+
+    assert await asyncio.to_thread(killed)
+    with transaction(books.engine) as connection:
+        begin_review(LockedInvoice(connection, FIRST, business_date=LATE, actor=ACTOR), place=3)
+    await deliver(books, mailbox, order=REMINDER)
+    assert books.ask(UNSENT) == [(0,)]

@@ -2,14 +2,28 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
+from api import invoice_signals
 from storage.engine import transaction
+from tests.activities.mail_server import MailServer
 from tests.api.collected import TOTAL, Month
-from tests.api.conftest import INVOICES, PATIENCE, Product, assert_problem, nobody, running, until
+from tests.api.conftest import (
+    INVOICES,
+    PATIENCE,
+    Product,
+    assert_problem,
+    nobody,
+    running,
+    until,
+    working,
+)
+from tests.api.payers import issue_february
+from tests.builders import Subscriber
 
 NOTE = "agreed by telephone"
 
@@ -312,13 +326,31 @@ async def test_what_is_asked_while_temporal_is_away_is_kept_and_done_later(
 
     await month.product.sweep()
 
-    async with asyncio.timeout(PATIENCE):
-        while not (shown := await month.product.get(answer.headers["Location"]))["instruction"][
-            "outcome"
-        ]:
-            await asyncio.sleep(0.05)
+    shown = await decided(month.product, answer.headers["Location"])
     assert shown["instruction"]["outcome"] == "done"
     assert shown["invoice"]["on_hold"] is True
+
+
+async def test_what_no_worker_takes_up_in_time_is_answered_as_it_stands_and_done_later(
+    product: Product, mailbox: MailServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(invoice_signals, "_ANSWER_SECONDS", 0.3)
+    issue_february(product.engine, tmp_path / "files", [Subscriber()])
+    answer = await product.http.post(f"{INVOICES}/INV-2026-02-0001/hold", json={"note": NOTE})
+    assert answer.status_code == 202, answer.text
+    assert answer.json()["instruction"]["outcome"] is None
+    async with working(product, mailbox):
+        shown = await decided(product, answer.headers["Location"])
+    assert shown["instruction"]["outcome"] == "done"
+    assert shown["invoice"]["on_hold"] is True
+
+
+async def decided(product: Product, location: str) -> dict[str, Any]:
+    """The instruction at `location`, once it is decided."""
+    async with asyncio.timeout(PATIENCE):
+        while not (shown := await product.get(location))["instruction"]["outcome"]:
+            await asyncio.sleep(0.05)
+    return shown
 
 
 def attempts(product: Product, number: str) -> list[str]:

@@ -2,6 +2,9 @@
 
 import asyncio
 import hashlib
+from dataclasses import replace
+from datetime import UTC, date, datetime, time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +14,8 @@ from storage.engine import transaction
 from storage.tables import documents, invoices
 from tests.activities.mail_server import attached_pdf
 from tests.api.conftest import INVOICES, BilledMonth, Product, assert_problem
+from tests.api.payers import issue_february
+from tests.builders import Subscriber
 
 KNOWN = "INV-2026-02-0008"
 ACCOUNTS = ["1001", "1002", "1003", "1004", "1005", "1006", "1007", "1047"]
@@ -159,3 +164,32 @@ async def test_a_crowd_of_readers_does_not_lock_up_the_pool(billed: BilledMonth)
         *(billed.product.http.get(f"{INVOICES}/{KNOWN}") for _ in range(120))
     )
     assert {answer.status_code for answer in answers} == {200}
+
+
+@pytest.mark.parametrize(
+    ("today", "late", "step"),
+    [
+        (date(2026, 3, 31), 0, {"on": "2026-04-01", "what": "overdue", "charges_card": False}),
+        (date(2026, 4, 12), 12, {"on": "2026-04-01", "what": "overdue", "charges_card": False}),
+    ],
+)
+async def test_an_invoice_tells_how_late_it_is_and_what_comes_next(
+    books: Product, tmp_path: Path, today: date, late: int, step: Any
+) -> None:
+    issue_february(books.engine, tmp_path / "files", [Subscriber()])
+    services = books.app.state.services
+    books.app.state.services = replace(
+        services,
+        settings=services.settings.model_copy(update={"day_seconds": None}),
+        now=lambda: datetime.combine(today, time(12), UTC),
+    )
+    invoice = await books.get(f"{INVOICES}/INV-2026-02-0001")
+    assert (invoice["days_late"], invoice["next_step"]) == (late, step)
+    assert (invoice["on_hold"], invoice["disputed"], invoice["settled_on"]) == (False, False, None)
+
+
+async def test_a_settled_invoice_is_never_late(books: Product, tmp_path: Path) -> None:
+    issue_february(books.engine, tmp_path / "files", [Subscriber(calls=500)])
+    invoice = await books.get(f"{INVOICES}/INV-2026-02-0001")
+    assert (invoice["days_late"], invoice["next_step"]) == (0, None)
+    assert invoice["settled_on"] == "2026-03-01"

@@ -355,3 +355,28 @@ def test_the_dates_of_a_payment_are_its_own(by_wire: Connection) -> None:
     take_in(by_wire, on=ON)
     assert rows(by_wire, "SELECT business_date FROM payments") == [(date(2026, 3, 3),)]
     assert rows(by_wire, "SELECT settled_on FROM invoices") == [(ON,)]
+
+
+def test_an_invoice_that_loses_money_is_paid_from_credit_that_is_left(by_wire: Connection) -> None:
+    payment = receive(by_wire, TOTAL, "wire/1")
+    assert payment is not None
+    receive(by_wire, "350.00", "wire/2")
+    give_back(by_wire, payment, TOTAL)
+    assert standing(by_wire) == ("paid", TOTAL, NOTHING)
+    assert credit(by_wire) == Decimal("37.09")
+    assert told(by_wire)[-2:] == [
+        ("wire_reversed", "paid", "issued"),
+        ("settled", "issued", "paid"),
+    ]
+    assert wrongs(by_wire) == []
+
+
+def test_a_written_off_invoice_takes_no_credit_when_it_loses_money(by_wire: Connection) -> None:
+    payment = receive(by_wire, "100.00", "wire/1")
+    assert payment is not None
+    begin_review(lock(by_wire), place=3)
+    instruct(by_wire, InstructionKind.WRITE_OFF)
+    add_credit(lock(by_wire), HUNDRED, reason="overpayment", key="k")
+    give_back(by_wire, payment, HUNDRED)
+    assert standing(by_wire) == ("uncollectible", NOTHING, NOTHING)
+    assert credit(by_wire) == HUNDRED

@@ -2,12 +2,13 @@
 
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from threading import Barrier
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, Engine
@@ -42,7 +43,8 @@ from tests.storage.collecting import (
 )
 
 OpenCycle = Callable[..., Cycle]
-Party = Callable[[Connection], object]
+Work = Callable[[Connection], object]
+Party = Callable[[Engine], None]
 PARTIES = ("wire", "charge", "page", "refund")
 ORDERS = list(itertools.permutations(PARTIES))
 REFUNDED = Decimal("100.00")
@@ -69,31 +71,35 @@ def prepare(engine: Engine, place: int) -> tuple[str, dict[str, Party]]:
         attempt = begin(connection, f"pi_{place}", number=number)
         wire(connection, f"R{place}", {number: TOTAL})
 
-    def charge(connection: Connection) -> None:
+    def book(connection: Connection) -> None:
+        take_in(connection, number)
+
+    def count_the_charge(connection: Connection) -> None:
         record_success(lock(connection, number), attempt.id)
 
-    def hear_of_page(connection: Connection) -> None:
-        store_event(connection, page)
-        take_in(connection, number)
+    def hear_of(told: Mapping[str, Any]) -> Party:
+        """Stored by the API, and then booked by the invoice's workflow."""
 
-    def hear_of_refund(connection: Connection) -> None:
-        store_event(connection, back)
-        take_in(connection, number)
+        def party(engine: Engine) -> None:
+            in_transaction(engine, lambda connection: store_event(connection, told))
+            in_transaction(engine, book)
+
+        return party
 
     return number, {
-        "wire": lambda connection: take_in(connection, number),
-        "charge": charge,
-        "page": hear_of_page,
-        "refund": hear_of_refund,
+        "wire": lambda engine: in_transaction(engine, book),
+        "charge": lambda engine: in_transaction(engine, count_the_charge),
+        "page": hear_of(page),
+        "refund": hear_of(back),
     }
 
 
-def in_transaction(engine: Engine, party: Party) -> None:
+def in_transaction(engine: Engine, work: Work) -> None:
     """As an activity does it: once more where PostgreSQL gave it up for another."""
     for _ in range(10):
         try:
             with transaction(engine) as connection:
-                party(connection)
+                work(connection)
         except OperationalError as conflict:
             if getattr(conflict.orig, "sqlstate", "") != "40P01":
                 raise
@@ -154,7 +160,7 @@ def test_in_every_order_each_is_booked_once_and_the_rest_is_credit(many: Engine)
             with transaction(many) as connection:
                 lock(connection, number)
                 for count, who in enumerate(order, start=1):
-                    started.append(threads.submit(in_transaction, many, parties[who]))
+                    started.append(threads.submit(parties[who], many))
                     until_waiting(many, count, started)
             for work in started:
                 work.result(timeout=30)
@@ -171,7 +177,7 @@ def test_without_any_order_each_is_booked_once_too(many: Engine) -> None:
 
             def run(party: Party, together: Barrier = together) -> None:
                 together.wait()
-                in_transaction(many, party)
+                party(many)
 
             for work in [threads.submit(run, party) for party in parties.values()]:
                 work.result(timeout=30)
@@ -209,12 +215,12 @@ def test_two_invoices_that_need_each_other_end_right(own_by_card: Engine) -> Non
             def void(connection: Connection, paid: str = paid) -> None:
                 void_invoice(lock(connection, paid), reason="Wrong customer.")
 
-            def run(party: Party, together: Barrier = together) -> None:
+            def run(work: Work, together: Barrier = together) -> None:
                 together.wait()
-                in_transaction(own_by_card, party)
+                in_transaction(own_by_card, work)
 
-            for work in [threads.submit(run, party) for party in (go_back, void)]:
-                work.result(timeout=30)
+            for done in [threads.submit(run, work) for work in (go_back, void)]:
+                done.result(timeout=30)
     with transaction(own_by_card) as connection:
         for payer, paid, _ in pairs:
             assert standing(connection, payer) == ("paid", TOTAL, Decimal(0))

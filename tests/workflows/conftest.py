@@ -41,7 +41,9 @@ from workflows.ids import card_queue, mail_queue
 
 TASK_QUEUE = "billing"
 _STARTS = 4
-ISSUED_ON, DUE_ON = date(2026, 3, 1), date(2026, 3, 31)
+ISSUED_ON = date(2026, 3, 1)
+DUE_ON = date(2126, 3, 31)
+"""So far off that the invoices of a cycle keep still."""
 
 
 @dataclass

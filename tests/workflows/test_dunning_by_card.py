@@ -203,6 +203,9 @@ async def test_a_processor_that_is_away_for_days_is_no_attempt_of_dunning(story:
         await story.issue(BAD)
         await story.until(4)
         assert story.mails == []
+        for _ in range(3):  # nobody is called for an outage, at no hour of it
+            assert "engineer" not in await story.details()
+            await story.pass_time(timedelta(minutes=50))
         story.office.gateway_is_down = False
         await story.pass_time(timedelta(minutes=11))  # the longest pause between two tries
         assert story.charged_on == [4]

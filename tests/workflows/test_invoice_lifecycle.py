@@ -102,17 +102,16 @@ async def test_a_defect_is_told_to_an_engineer_and_tried_again_each_hour(story: 
 
 async def test_a_payment_goes_before_a_step_that_waited_for_a_defect(story: Story) -> None:
     async with staffed(story.environment.client, collection=story.office):
-        await story.issue(BAD)
-        story.office.broken = {"take_in"}
+        await story.issue(due=1)
         await story.until(2)
+        story.office.broken = {"take_in"}
         await story.pay("10.00")
-        await story.until(4)  # day 3 went by in defect
-        assert story.charged_on == [0]
+        await story.until(5)  # the reminder of day 4 waits behind the defect
         await story.pay("90.00")
         story.office.broken = set()
         await story.pass_time(timedelta(hours=1))
         assert await story.end() == "paid"
-    assert story.charged_on == [0]
+    assert story.mails == [(0, "invoice"), (5, "receipt")]
 
 
 async def test_what_breaks_beside_the_loop_is_raised_in_it() -> None:

@@ -101,6 +101,9 @@ ALTER TABLE invoices
 -- what was issued before there were reminders is dunned only when a person starts it
 UPDATE invoices SET on_hold = true WHERE status IN ('issued', 'overdue');
 
+-- handed to the mail server, whose answer is not recorded; false again where it was not taken
+ALTER TABLE emails ADD COLUMN offered boolean NOT NULL DEFAULT false;
+
 CREATE INDEX invoices_to_wake ON invoices (customer_id, issued_on) WHERE to_wake;
 CREATE INDEX invoices_in_review ON invoices (due_on) WHERE collection_state = 'manual_review';
 """
