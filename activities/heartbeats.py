@@ -38,5 +38,6 @@ class _Beating(ActivityInboundInterceptor):
 
 async def _beat(every: timedelta) -> None:
     while True:
-        activity.heartbeat()
         await asyncio.sleep(every.total_seconds())
+        # an activity of a thread waits for the event loop with its beat; here it must not
+        await asyncio.to_thread(activity.heartbeat)

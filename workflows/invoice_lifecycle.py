@@ -1,7 +1,6 @@
 """An invoice from issue to settlement: charged or waited for, dunned, reviewed, under durable
 timers."""
 
-from collections import deque
 from dataclasses import replace
 
 from temporalio import workflow
@@ -44,23 +43,14 @@ class InvoiceLifecycle:
     @workflow.init
     def __init__(self, order: InvoiceOrder) -> None:
         self._order = order
-        position = order.position
-        self._clock = BusinessClock(
-            order.calendar,
-            counted_from=position.counted_from if position else order.resumed_on or order.issued_on,
-            started_at=position.clock_started
-            if position
-            else None
-            if order.clock_held
-            else workflow.now(),
-        )
+        self._clock = BusinessClock.of(order)
         self._beside = Beside()
         self._file = CaseFile(order, self._clock, self._follow_up)
         self._mail = MailDesk(self._file, self._beside)
         self._cards = CardDesk(self._file, self._beside, self._mail)
         self._credits = CreditDesk(self._file, self._beside, self._mail)
-        self._arrived = order.case is None or position is not None
-        self._instructions: deque[int] = deque()
+        self._arrived = order.case is None or order.position is not None
+        self._instructions: list[int] = []
         self._carried_out: set[int] = set()
 
     @workflow.run
@@ -88,28 +78,28 @@ class InvoiceLifecycle:
     @workflow.signal
     def resolve_manual_review(self, instruction: Instruction) -> None:
         """A person has decided a case of manual review."""
-        self._instructions.append(instruction.id)
+        self._ask(instruction.id)
 
     @workflow.signal
     def hold(self, instruction: Instruction) -> None:
         """No step is taken until released; due date and payments count all the same."""
-        self._instructions.append(instruction.id)
+        self._ask(instruction.id)
 
     @workflow.signal
     def release(self, instruction: Instruction) -> None:
         """The steps go on, and count from the release."""
         self._clock.start(instruction.clock_from or workflow.now())
-        self._instructions.append(instruction.id)
+        self._ask(instruction.id)
 
     @workflow.signal
     def void(self, instruction: Instruction) -> None:
         """The invoice is taken back by a credit note."""
-        self._instructions.append(instruction.id)
+        self._ask(instruction.id)
 
     @workflow.signal
     def ask(self, instruction: Instruction) -> None:
         """Any other instruction of a person: a credit note, the e-mail once more."""
-        self._instructions.append(instruction.id)
+        self._ask(instruction.id)
 
     @workflow.query
     def case(self) -> Case | None:
@@ -216,8 +206,15 @@ class InvoiceLifecycle:
         if self._arrived:
             await self._take_in()
         while self._instructions:
-            await self._carry_out(self._instructions.popleft())
+            first = min(self._instructions)
+            self._instructions.remove(first)
+            await self._carry_out(first)
         self._cards.begin_next()
+
+    def _ask(self, instruction: int) -> None:
+        """What was asked before, and whose signal was lost, is done before: it is looked for."""
+        self._instructions.append(instruction)
+        self._arrived = True
 
     async def _take_in(self) -> None:
         self._arrived = False

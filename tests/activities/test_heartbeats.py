@@ -31,10 +31,12 @@ async def test_an_activity_with_a_heartbeat_timeout_beats_until_it_ends() -> Non
     environment = ActivityEnvironment()
     environment.info = replace(environment.info, heartbeat_timeout=timedelta(milliseconds=30))
 
+    loop = asyncio.get_running_loop()
+
     def beat(*_: Any) -> None:
         beats.append(1)
         if len(beats) == 3:
-            work.may_end.set()
+            loop.call_soon_threadsafe(work.may_end.set)
 
     environment.on_heartbeat = beat
     interceptor = StillAlive().intercept_activity(work)

@@ -383,3 +383,11 @@ def mails(month: Month, number: str) -> list[str]:
         for mail in month.mailbox.mails
         if f"<{number}." in str(mail["Message-ID"])
     ]
+
+
+async def test_what_was_asked_first_is_done_first(month: Month) -> None:
+    number = month.take("wired")
+    async with running(month.product.engine, await nobody()) as away:
+        assert (await away.http.post(f"{INVOICES}/{number}/hold", json={})).status_code == 202
+    released = await month.done(number, "release")
+    assert released["invoice"]["on_hold"] is False

@@ -5,6 +5,7 @@ from datetime import date, datetime, timedelta
 from temporalio import workflow
 
 from domain.periods import BusinessCalendar
+from workflows.contracts.lifecycle import InvoiceOrder
 
 
 class BusinessClock:
@@ -20,6 +21,22 @@ class BusinessClock:
         self._calendar = calendar
         self.counted_from = counted_from
         self.started_at = started_at
+
+    @classmethod
+    def of(cls, order: InvoiceOrder) -> "BusinessClock":
+        """The clock of a workflow that begins now, or goes on where another run left it."""
+        position = order.position
+        if position is not None:
+            return cls(
+                order.calendar,
+                counted_from=position.counted_from,
+                started_at=position.clock_started,
+            )
+        return cls(
+            order.calendar,
+            counted_from=order.resumed_on or order.issued_on,
+            started_at=None if order.clock_held else workflow.now(),
+        )
 
     @property
     def stands_still(self) -> bool:
