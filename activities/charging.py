@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import Connection, Engine, select, update
+from sqlalchemy import Engine, select, update
 from temporalio import activity
 
 from activities.card_gateway import CardGateway
@@ -19,7 +19,7 @@ from activities.card_objects import (
     CheckoutSession,
     PaymentStatus,
 )
-from activities.collection import ACTOR
+from activities.collection import lock
 from domain.card_amounts import chargeable
 from domain.declines import DeclineClass
 from domain.dunning import Case
@@ -134,7 +134,7 @@ class ChargingActivities:
                 key=refund.key,
             )
             with transaction(self._engine) as connection:
-                locked = _locked(connection, occasion)
+                locked = lock(connection, occasion)
                 payment = connection.execute(
                     select(payments).where(payments.c.provider_id == refund.payment_id)
                 ).one()
@@ -151,7 +151,7 @@ class ChargingActivities:
     def _is_given_up(self, occasion: Occasion, place: int) -> bool:
         """Whether attempt `place`, made now unless it was before, ended without a charge."""
         with transaction(self._engine) as connection:
-            attempt = charges.begin_attempt(_locked(connection, occasion), place)
+            attempt = charges.begin_attempt(lock(connection, occasion), place)
         if attempt is None or attempt.has_outcome:
             return attempt is not None and attempt.given_up
         try:
@@ -161,11 +161,11 @@ class ChargingActivities:
         except CardGone as gone:
             with transaction(self._engine) as connection:
                 charges.record_decline(
-                    _locked(connection, occasion), attempt.id, DeclineClass.NO_CARD, str(gone)
+                    lock(connection, occasion), attempt.id, DeclineClass.NO_CARD, str(gone)
                 )
             return False
         with transaction(self._engine) as connection:
-            _record(_locked(connection, occasion), attempt, payment)
+            _record(lock(connection, occasion), attempt, payment)
         return payment.status is PaymentStatus.CANCELED
 
     def _made(self, occasion: Occasion, attempt: Attempt) -> CardPayment:
@@ -182,13 +182,13 @@ class ChargingActivities:
             key=attempt.key,
         )
         with transaction(self._engine) as connection:
-            charges.record_provider_id(_locked(connection, occasion), attempt, payment.id)
+            charges.record_provider_id(lock(connection, occasion), attempt, payment.id)
         return payment
 
     def _confirmed(self, occasion: Occasion, attempt: Attempt, payment: CardPayment) -> CardPayment:
         """Charged, unless some of it was paid since the attempt was begun."""
         with transaction(self._engine) as connection:
-            still_open = _locked(connection, occasion).uncovered
+            still_open = lock(connection, occasion).uncovered
         if still_open < attempt.amount:
             return self._gateway.cancel_payment(payment.id)
         return self._gateway.confirm_payment(payment.id, key=f"{attempt.key}/confirm")
@@ -203,7 +203,7 @@ class ChargingActivities:
             if session.status == "complete" and session.payment_id is not None:
                 payment = self._gateway.find_payment(session.payment_id)
             with transaction(self._engine) as connection:
-                locked = _locked(connection, occasion)
+                locked = lock(connection, occasion)
                 if payment is not None and payment.status is PaymentStatus.SUCCEEDED:
                     book_receipt(
                         locked,
@@ -250,12 +250,6 @@ class ChargingActivities:
     def _case(self, number: str) -> Case:
         with transaction(self._engine) as connection:
             return load_case(connection, number)
-
-
-def _locked(connection: Connection, occasion: Occasion) -> LockedInvoice:
-    return LockedInvoice(
-        connection, occasion.number, business_date=occasion.business_date, actor=ACTOR
-    )
 
 
 def _record(locked: LockedInvoice, attempt: Attempt, payment: CardPayment) -> None:

@@ -1,6 +1,6 @@
 """An invoice's collection: what arrived is booked, what people ask for is carried out."""
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from temporalio import activity
 
 from domain.dunning import Case
@@ -19,6 +19,13 @@ ACTOR = "invoice-lifecycle"
 """The audit log's actor for what an invoice's workflow does by itself."""
 
 
+def lock(connection: Connection, occasion: Occasion) -> LockedInvoice:
+    """The invoice of `occasion` under its row lock, changed in the name of its workflow."""
+    return LockedInvoice(
+        connection, occasion.number, business_date=occasion.business_date, actor=ACTOR
+    )
+
+
 class CollectionActivities:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -31,14 +38,7 @@ class CollectionActivities:
     @activity.defn
     def take_in(self, occasion: Occasion) -> Case:
         with transaction(self._engine) as connection:
-            arrivals.take_in(
-                LockedInvoice(
-                    connection,
-                    occasion.number,
-                    business_date=occasion.business_date,
-                    actor=ACTOR,
-                )
-            )
+            arrivals.take_in(lock(connection, occasion))
             return collection.load_case(connection, occasion.number)
 
     @activity.defn
@@ -58,23 +58,14 @@ class CollectionActivities:
     @activity.defn
     def mark_overdue(self, occasion: Occasion) -> Case:
         with transaction(self._engine) as connection:
-            collection.mark_overdue(
-                LockedInvoice(
-                    connection,
-                    occasion.number,
-                    business_date=occasion.business_date,
-                    actor=ACTOR,
-                )
-            )
+            collection.mark_overdue(lock(connection, occasion))
             return collection.load_case(connection, occasion.number)
 
     @activity.defn
     def begin_review(self, order: ReviewOrder) -> Case:
         with transaction(self._engine) as connection:
             collection.begin_review(
-                LockedInvoice(
-                    connection, order.number, business_date=order.business_date, actor=ACTOR
-                ),
+                lock(connection, Occasion(order.number, order.business_date)),
                 place=order.place,
             )
             return collection.load_case(connection, order.number)
