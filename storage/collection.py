@@ -180,7 +180,6 @@ class LockedInvoice:
             ).value
         if before is not self.state and (before.is_end or self.state.is_end):
             values["settled_on"] = self.business_date if self.state.is_end else None
-            values["on_hold"] = False
         self.change(**values)
 
 
