@@ -6,11 +6,12 @@ from fastapi import APIRouter, Path, Response
 
 from api.collection_schemas import CreditLineOut, CreditNoteOut
 from api.dependencies import App, Viewer
+from api.documents import PDF_RESPONSES, pdf_response
 from api.invoices import NumberPath, tax_line
 from api.invoices import router as invoices_router
 from domain.errors import NotFound
 from storage.credit_notes import CreditNote, credit_notes_of, load_credit_note
-from storage.documents import PDF, fetch_document
+from storage.documents import fetch_document
 from storage.engine import transaction
 from storage.invoices import load_invoice
 
@@ -41,7 +42,7 @@ def show(number: CreditNotePath, app: App, caller: Viewer) -> CreditNoteOut:
     "/credit-notes/{number}/pdf",
     summary="Fetch a credit note's PDF",
     response_class=Response,
-    responses={200: {"content": {PDF: {}}, "description": "The document as it was sent."}},
+    responses=PDF_RESPONSES,
 )
 def pdf(number: CreditNotePath, app: App, caller: Viewer) -> Response:
     """The document that was stored, byte for byte."""
@@ -50,14 +51,7 @@ def pdf(number: CreditNotePath, app: App, caller: Viewer) -> Response:
         if note.pdf_sha256 is None:
             raise NotFound(f"{number} has no PDF yet; look again in a moment.")
         content = fetch_document(connection, note.pdf_sha256)
-    return Response(
-        content,
-        media_type=PDF,
-        headers={
-            "Content-Disposition": f'inline; filename="{note.number}.pdf"',
-            "ETag": f'"{note.pdf_sha256}"',
-        },
-    )
+    return pdf_response(note.number, note.pdf_sha256, content)
 
 
 def _out(note: CreditNote) -> CreditNoteOut:

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 from api.collection_schemas import EmailOut, PaymentOut
 from api.cursors import read_cursor, write_cursor
 from api.dependencies import App, Services, Viewer
+from api.documents import PDF_RESPONSES, pdf_response
 from api.schemas import (
     InvoiceDetail,
     InvoiceOut,
@@ -26,7 +27,7 @@ from domain.invoice import InvoiceStatus, TaxLine
 from domain.periods import BillingPeriod
 from storage.audit import last_business_date
 from storage.collection import load_case
-from storage.documents import PDF, fetch_document
+from storage.documents import fetch_document
 from storage.engine import transaction
 from storage.invoices import (
     Invoice,
@@ -80,7 +81,7 @@ def show(number: NumberPath, app: App, caller: Viewer) -> InvoiceDetail:
     "/{number}/pdf",
     summary="Fetch an invoice's PDF",
     response_class=Response,
-    responses={200: {"content": {PDF: {}}, "description": "The document as it was sent."}},
+    responses=PDF_RESPONSES,
 )
 def pdf(number: NumberPath, app: App, caller: Viewer) -> Response:
     """The document that was stored when the invoice was issued, byte for byte."""
@@ -89,14 +90,7 @@ def pdf(number: NumberPath, app: App, caller: Viewer) -> Response:
         if invoice.pdf_sha256 is None:
             raise NotFound(f"{number} has no PDF yet; it gets one when it is issued.")
         content = fetch_document(connection, invoice.pdf_sha256)
-    return Response(
-        content,
-        media_type=PDF,
-        headers={
-            "Content-Disposition": f'inline; filename="{invoice.number}.pdf"',
-            "ETag": f'"{invoice.pdf_sha256}"',
-        },
-    )
+    return pdf_response(number, invoice.pdf_sha256, content)
 
 
 @router.get("/{number}/timeline", summary="What happened to an invoice")

@@ -1,12 +1,11 @@
 """What was stored for an invoice and is not booked yet: webhook events and matched wires."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from typing import Any
 
-from sqlalchemy import Connection, Row, func, select, text, update
+from sqlalchemy import Connection, func, select, text, update
 
 from domain.dunning import Event
 from domain.periods import BillingPeriod
@@ -102,21 +101,7 @@ class Resumption:
 
 def resumptions(connection: Connection, numbers: Sequence[str]) -> list[Resumption]:
     """Of the issued invoices among `numbers`, the oldest first."""
-    return _resumptions(connection.execute(_RESUMPTIONS, {"numbers": list(numbers)}))
-
-
-def find_waiting(connection: Connection, *, older_than_seconds: int, limit: int) -> list[str]:
-    """Numbers of invoices for which something has waited too long: a lost signal loses nothing.
-
-    Webhook events, matched wires and instructions that were not taken up, charges without an
-    outcome, changes made by another invoice's transaction, and open invoices that were issued
-    and of which no e-mail was ever prepared, since their workflow may never have started.
-    """
-    rows = connection.execute(_WAITING, {"seconds": older_than_seconds, "limit": limit})
-    return [row.number for row in rows]
-
-
-def _resumptions(rows: Iterable[Row[Any]]) -> list[Resumption]:
+    rows = connection.execute(_RESUMPTIONS, {"numbers": list(numbers)})
     return [
         Resumption(
             number=row.number,
@@ -128,6 +113,17 @@ def _resumptions(rows: Iterable[Row[Any]]) -> list[Resumption]:
         )
         for row in rows
     ]
+
+
+def find_waiting(connection: Connection, *, older_than_seconds: int, limit: int) -> list[str]:
+    """Numbers of invoices for which something has waited too long: a lost signal loses nothing.
+
+    Webhook events, matched wires and instructions that were not taken up, charges without an
+    outcome, changes made by another invoice's transaction, and open invoices that were issued
+    and of which no e-mail was ever prepared, since their workflow may never have started.
+    """
+    rows = connection.execute(_WAITING, {"seconds": older_than_seconds, "limit": limit})
+    return [row.number for row in rows]
 
 
 _RESUMPTIONS = text("""

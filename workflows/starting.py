@@ -1,6 +1,7 @@
 """How workflows are started from outside, and told what arrived."""
 
 from datetime import timedelta
+from typing import TypedDict
 
 from temporalio.client import (
     Client,
@@ -15,6 +16,7 @@ from temporalio.client import (
     WithStartWorkflowOperation,
 )
 from temporalio.common import (
+    TypedSearchAttributes,
     WorkflowIDConflictPolicy,
     WorkflowIDReusePolicy,
 )
@@ -33,6 +35,18 @@ from workflows.contracts.lifecycle import (
 )
 from workflows.cycle_release import CycleRelease
 from workflows.invoice_lifecycle import InvoiceLifecycle
+
+
+class _IdPolicies(TypedDict):
+    id_reuse_policy: WorkflowIDReusePolicy
+    id_conflict_policy: WorkflowIDConflictPolicy
+
+
+_RUNS_OR_RUNS_AGAIN = _IdPolicies(
+    id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+    id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+)
+"""The one that runs is meant; where it has ended, it runs again under its own id."""
 
 
 async def start_cycle(client: Client, order: CycleOrder, *, task_queue: str) -> None:
@@ -66,8 +80,7 @@ async def retry_cycle(client: Client, order: CycleOrder, *, task_queue: str) -> 
         order,
         id=ids.billing_cycle_id(order.period),
         task_queue=task_queue,
-        id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        **_RUNS_OR_RUNS_AGAIN,
         start_signal="retry",
         static_summary=f"Bill {order.period}, what failed",
         search_attributes=ids.search_attributes(order.period),
@@ -81,10 +94,15 @@ async def release_cycle(client: Client, order: ReleaseOrder, *, task_queue: str)
         order,
         id=ids.cycle_release_id(order.period),
         task_queue=task_queue,
-        id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        **_RUNS_OR_RUNS_AGAIN,
         static_summary=f"Release the reminders of {order.period}",
         search_attributes=ids.search_attributes(order.period),
+    )
+
+
+def _invoice_attributes(order: InvoiceOrder) -> TypedSearchAttributes:
+    return ids.search_attributes(
+        order.period, account_number=order.account_number, number=order.number
     )
 
 
@@ -105,14 +123,11 @@ async def tell_invoice(
         order,
         id=ids.invoice_id(order.number),
         task_queue=task_queue,
-        id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        **_RUNS_OR_RUNS_AGAIN,
         start_signal=signal,
         start_signal_args=[message],
         static_summary=f"{order.number}, taken up again",
-        search_attributes=ids.search_attributes(
-            order.period, account_number=order.account_number, number=order.number
-        ),
+        search_attributes=_invoice_attributes(order),
     )
 
 
@@ -129,12 +144,9 @@ async def ask_invoice(
         order,
         id=ids.invoice_id(order.number),
         task_queue=task_queue,
-        id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        **_RUNS_OR_RUNS_AGAIN,
         static_summary=f"{order.number}, taken up for its payer",
-        search_attributes=ids.search_attributes(
-            order.period, account_number=order.account_number, number=order.number
-        ),
+        search_attributes=_invoice_attributes(order),
     )
     address: str = await client.execute_update_with_start_workflow(
         update, request, start_workflow_operation=start, result_type=str
