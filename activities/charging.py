@@ -143,7 +143,7 @@ class ChargingActivities:
                     payment,
                     made.id,
                     made.amount,
-                    made.status if made.status in ("succeeded", "failed") else "pending",
+                    made.status,
                     credit_note=order.credit_note,
                 )
         return self._case(order.number)

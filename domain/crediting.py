@@ -31,8 +31,8 @@ from enum import StrEnum
 
 from domain.apportioning import contained_tax, spread
 from domain.errors import Conflict, InvalidValue
-from domain.invoice import TaxLine
-from domain.money import Money, round_money
+from domain.invoice import TaxedDraft, TaxLine
+from domain.money import Money
 from domain.periods import BillingPeriod
 from domain.tax import TaxTreatment
 
@@ -144,7 +144,7 @@ class CreditLine:
 
 
 @dataclass(frozen=True)
-class CreditNoteDraft:
+class CreditNoteDraft(TaxedDraft):
     """What one credit note takes back; its total is above zero, subtotal and tax not below.
 
     Lines of which nothing is taken back are left out; so are rates.
@@ -153,21 +153,6 @@ class CreditNoteDraft:
     currency: str
     lines: tuple[CreditLine, ...]
     tax_lines: tuple[TaxLine, ...]
-
-    @property
-    def subtotal(self) -> Decimal:
-        return self._sum(line.amount for line in self.lines)
-
-    @property
-    def tax(self) -> Decimal:
-        return self._sum(line.amount for line in self.tax_lines)
-
-    @property
-    def total(self) -> Decimal:
-        return self.subtotal + self.tax
-
-    def _sum(self, amounts: Iterable[Decimal]) -> Decimal:
-        return round_money(sum(amounts, Decimal(0)), self.currency)
 
 
 @dataclass(frozen=True)

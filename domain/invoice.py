@@ -1,11 +1,12 @@
 """An invoice as computed: lines, tax, totals, dates and number."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 from enum import StrEnum
+from typing import Protocol
 
 from domain.errors import InvalidValue
 from domain.money import round_money
@@ -50,21 +51,19 @@ class TaxLine:
     amount: Decimal
 
 
-@dataclass(frozen=True)
-class InvoiceDraft:
-    """What one customer owes for one period, before it is numbered and issued.
+class _HasAmount(Protocol):
+    @property
+    def amount(self) -> Decimal: ...
 
-    Every amount is rounded to the currency's minor unit; `total` is the sum of the lines and
-    the tax lines.
+
+class TaxedDraft:
+    """What lines and tax lines come to, each rounded before; an invoice's rule and its credit
+    notes' alike.
     """
 
     currency: str
-    lines: tuple[RatedLine, ...]
+    lines: Sequence[_HasAmount]
     tax_lines: tuple[TaxLine, ...]
-
-    def amount_of(self, kind: LineKind) -> Decimal:
-        """Sum of the lines of one kind."""
-        return self._sum(line.amount for line in self.lines if line.kind is kind)
 
     @property
     def subtotal(self) -> Decimal:
@@ -80,6 +79,23 @@ class InvoiceDraft:
 
     def _sum(self, amounts: Iterable[Decimal]) -> Decimal:
         return round_money(sum(amounts, Decimal(0)), self.currency)
+
+
+@dataclass(frozen=True)
+class InvoiceDraft(TaxedDraft):
+    """What one customer owes for one period, before it is numbered and issued.
+
+    Every amount is rounded to the currency's minor unit; `total` is the sum of the lines and
+    the tax lines.
+    """
+
+    currency: str
+    lines: tuple[RatedLine, ...]
+    tax_lines: tuple[TaxLine, ...]
+
+    def amount_of(self, kind: LineKind) -> Decimal:
+        """Sum of the lines of one kind."""
+        return self._sum(line.amount for line in self.lines if line.kind is kind)
 
 
 @dataclass(frozen=True)

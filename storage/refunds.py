@@ -11,6 +11,9 @@ from storage.allocation import add_credit, allocate, take_back
 from storage.collection import LockedInvoice
 from storage.tables import credit_notes, payments, refunds
 
+_STATUS = {"succeeded": "succeeded", "failed": "failed", "canceled": "failed"}
+"""Ours, by the processor's; whatever else it says may still become either."""
+
 
 @dataclass(frozen=True)
 class RefundDue:
@@ -74,17 +77,18 @@ def record_refund(
     payment: Row[Any],
     provider_id: str,
     amount: Decimal,
-    status: str,
+    said: str,
     *,
     credit_note: str = "",
 ) -> None:
-    """Keeps what the processor says of a refund: pending, succeeded or failed.
+    """Keeps what the processor says of a refund, `said` in its own words.
 
     One of ours is known by its id, or by the credit note that it carries; any other was made in
     the dashboard, takes the money off the invoice, and is a case for a person. One that failed
     leaves the money with us: as credit where it was ours, on the invoice again where it was not.
     In whatever order it is said, failed is the last word and pending the first.
     """
+    status = _STATUS.get(said, "pending")
     known = _known(locked, payment, provider_id, credit_note)
     if known is None:
         _record_foreign(locked, payment, provider_id, amount, status)

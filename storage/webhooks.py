@@ -200,15 +200,12 @@ def _refunded(locked: LockedInvoice, refund: Mapping[str, Any]) -> str | None:
     payment = _received_payment(locked, refund.get("payment_intent"))
     if payment is None:
         return "its payment is not known here"
-    status = {"succeeded": "succeeded", "failed": "failed", "canceled": "failed"}.get(
-        refund["status"], "pending"
-    )
     record_refund(
         locked,
         payment,
         refund["id"],
         amount,
-        status,
+        refund["status"],
         credit_note=(refund.get("metadata") or {}).get("credit_note") or "",
     )
     return None
