@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
+from temporalio.client import RPCTimeoutOrCancelledError
+
 from domain.errors import Conflict
 from domain.instructions import InstructionKind
 from tests.end_to_end.collecting import Collecting, Standing
@@ -158,11 +160,13 @@ async def event_untold(stage: Stage, case: CrashCase) -> None:
 
 
 async def opened_page(stage: Stage, case: CrashCase, *, setup: bool = False) -> str:
-    """The payer presses the button until there is a page."""
+    """The payer presses the button until there is a page: a worker may be dead for longer than
+    Temporal waits with its answer.
+    """
     while True:
         try:
             return await stage.collecting.open_page(case.invoice, setup=setup)
-        except Conflict:
+        except (Conflict, RPCTimeoutOrCancelledError):
             await stage.collecting.until(case.account, "issued", lambda _: True)
 
 
