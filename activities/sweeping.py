@@ -26,13 +26,17 @@ class SweepingActivities:
     def find_waiting(self, order: SweepOrder) -> Swept:
         with transaction(self._engine) as connection:
             numbers = arrivals.find_waiting(
-                connection, older_than_seconds=order.older_than_seconds, limit=order.limit
+                connection,
+                older_than_seconds=order.older_than_seconds,
+                after=order.after,
+                limit=order.limit,
             )
             return Swept(
                 tuple(
                     InvoiceOrder(calendar=order.calendar, **asdict(found))
                     for found in arrivals.resumptions(connection, numbers)
-                )
+                ),
+                after=numbers[-1] if len(numbers) == order.limit else None,
             )
 
     @activity.defn

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Depends, Header, Path, Response
 from starlette.concurrency import run_in_threadpool
 
 from api.collection_schemas import (
@@ -40,62 +40,105 @@ _LATER: dict[int | str, dict[str, Any]] = {
     }
 }
 InstructionPath = Annotated[int, Path(ge=1, lt=2**63, description="The instruction's id.")]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        min_length=1,
+        max_length=255,
+        pattern=r"^[!-~]+$",
+        description="Names the request: sent again under the same key, however late, it is not "
+        "carried out again and answers what became of it.",
+    ),
+]
+
+
+class _Desk:
+    """One request about one invoice: who asks, and under which key."""
+
+    def __init__(
+        self,
+        number: NumberPath,
+        app: App,
+        caller: Finance,
+        response: Response,
+        idempotency_key: IdempotencyKey = None,
+    ) -> None:
+        self.number = number
+        self.app = app
+        self._person = caller.name
+        self._response = response
+        self._key = idempotency_key
+
+    async def ask(
+        self, kind: InstructionKind, note: str, details: dict[str, Any] | None = None
+    ) -> InstructionAnswer:
+        """Has the invoice's workflow carry it out, or refuse it with the reason."""
+        asked = await instruct(
+            self.app,
+            self.number,
+            kind,
+            note=note,
+            person=self._person,
+            details=details,
+            idempotency_key=self._key,
+        )
+        if asked.outcome is None:
+            self._response.status_code = 202
+            location = f"{router.prefix}/{self.number}/instructions/{asked.id}"
+            self._response.headers["Location"] = location
+        return await run_in_threadpool(_answer, self.app, asked)
+
+
+Desk = Annotated[_Desk, Depends()]
 
 
 @router.post("/{number}/resolve", summary="Resolve a case of manual review", responses=_LATER)
-async def resolve(
-    number: NumberPath, request: ResolveRequest, app: App, caller: Finance, response: Response
-) -> InstructionAnswer:
+async def resolve(request: ResolveRequest, desk: Desk) -> InstructionAnswer:
     """The invoice's workflow carries it out, or refuses it with the reason."""
     details = {}
     if request.until is not None:
-        await run_in_threadpool(_check_until, app, number, request)
+        await run_in_threadpool(_check_until, desk.app, desk.number, request)
         details["until"] = request.until.isoformat()
-    kind = InstructionKind(request.resolution)
-    return await _ask(app, response, number, kind, request.note, caller.name, details)
+    return await desk.ask(InstructionKind(request.resolution), request.note, details)
 
 
 @router.post("/{number}/hold", summary="Stop an invoice's reminders", responses=_LATER)
-async def hold(
-    number: NumberPath, request: NoteRequest, app: App, caller: Finance, response: Response
-) -> InstructionAnswer:
+async def hold(request: NoteRequest, desk: Desk) -> InstructionAnswer:
     """No step is taken until released; the due date and payments count all the same."""
-    return await _ask(app, response, number, InstructionKind.HOLD, request.note, caller.name)
+    return await desk.ask(InstructionKind.HOLD, request.note)
 
 
 @router.post("/{number}/release", summary="Let an invoice's reminders go on", responses=_LATER)
-async def release(
-    number: NumberPath, request: NoteRequest, app: App, caller: Finance, response: Response
-) -> InstructionAnswer:
+async def release(request: NoteRequest, desk: Desk) -> InstructionAnswer:
     """The steps count from the release."""
-    return await _ask(app, response, number, InstructionKind.RELEASE, request.note, caller.name)
+    return await desk.ask(InstructionKind.RELEASE, request.note)
 
 
 @router.post("/{number}/void", summary="Take an invoice back", responses=_LATER)
-async def void(
-    number: NumberPath, request: VoidRequest, app: App, caller: Finance, response: Response
-) -> InstructionAnswer:
+async def void(request: VoidRequest, desk: Desk) -> InstructionAnswer:
     """A credit note takes back what is left of it; its number stays used."""
-    kind, details = InstructionKind.VOID, {"reissue": request.reissue}
-    return await _ask(app, response, number, kind, request.reason, caller.name, details)
+    return await desk.ask(InstructionKind.VOID, request.reason, {"reissue": request.reissue})
 
 
 @router.post("/{number}/credit-notes", summary="Credit an invoice", responses=_LATER)
-async def credit(
-    number: NumberPath, request: CreditNoteRequest, app: App, caller: Finance, response: Response
-) -> InstructionAnswer:
+async def credit(request: CreditNoteRequest, desk: Desk) -> InstructionAnswer:
     """Reduces what is open first; what was paid goes back to the card, or becomes credit."""
-    await run_in_threadpool(_check_amounts, app, number, request)
-    kind = InstructionKind.CREDIT_NOTE
-    return await _ask(app, response, number, kind, request.reason, caller.name, request.details())
+    await run_in_threadpool(_check_amounts, desk.app, desk.number, request)
+    return await desk.ask(InstructionKind.CREDIT_NOTE, request.reason, request.details())
 
 
 @router.post("/{number}/resend", summary="Send an invoice once more", responses=_LATER)
-async def resend(
-    number: NumberPath, app: App, caller: Finance, response: Response
-) -> InstructionAnswer:
+async def resend(desk: Desk) -> InstructionAnswer:
     """The invoice's e-mail, or the receipt where it is paid."""
-    return await _ask(app, response, number, InstructionKind.RESEND, "", caller.name)
+    return await desk.ask(InstructionKind.RESEND, "")
+
+
+@router.post("/{number}/renew-links", summary="End the payer's links", responses=_LATER)
+async def renew_links(request: NoteRequest, desk: Desk) -> InstructionAnswer:
+    """Links that were sent, and the one in the document, open nothing any more; the e-mails from
+    now on have new ones. `resend` sends one.
+    """
+    return await desk.ask(InstructionKind.RENEW_LINKS, request.note)
 
 
 @router.get("/{number}/instructions", summary="What was asked of an invoice")
@@ -112,22 +155,6 @@ def show(number: NumberPath, id: InstructionPath, app: App, caller: Viewer) -> I
     with transaction(app.engine) as connection:
         asked = instruction_of(connection, number, id)
     return _answer(app, asked)
-
-
-async def _ask(
-    app: Services,
-    response: Response,
-    number: str,
-    kind: InstructionKind,
-    note: str,
-    person: str,
-    details: dict[str, Any] | None = None,
-) -> InstructionAnswer:
-    asked = await instruct(app, number, kind, note=note, person=person, details=details)
-    if asked.outcome is None:
-        response.status_code = 202
-        response.headers["Location"] = f"{router.prefix}/{number}/instructions/{asked.id}"
-    return await run_in_threadpool(_answer, app, asked)
 
 
 def _answer(app: Services, asked: Asked) -> InstructionAnswer:

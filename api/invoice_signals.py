@@ -38,6 +38,7 @@ _SIGNALS = {
     InstructionKind.VOID: "void",
     InstructionKind.CREDIT_NOTE: "ask",
     InstructionKind.RESEND: "ask",
+    InstructionKind.RENEW_LINKS: "ask",
 }
 """Every other kind resolves a case: `resolve_manual_review`."""
 
@@ -89,18 +90,26 @@ async def instruct(
     note: str,
     person: str,
     details: Mapping[str, Any] | None = None,
+    idempotency_key: str | None = None,
 ) -> Asked:
     """Stores what `person` asks of the invoice and has its workflow carry it out.
 
     Answers once it is decided, or as it stands after ten seconds, or at once where Temporal is
-    away: it is stored and will be done, so nobody must ask again.
+    away: it is stored and will be done, so nobody must ask again; who does so all the same, under
+    the same `idempotency_key`, is told what became of it.
     Raises NotFound, InvalidValue, and Conflict with the reason where it is refused.
     """
 
     def store() -> int:
         with transaction(app.engine) as connection:
             return instructions.ask(
-                connection, number, kind, note=note, person=person, details=details
+                connection,
+                number,
+                kind,
+                note=note,
+                person=person,
+                details=details,
+                idempotency_key=idempotency_key,
             )
 
     instruction = await run_in_threadpool(store)

@@ -19,16 +19,13 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from fastapi.routing import APIRoute
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from sqlalchemy import Connection
-from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.concurrency import run_in_threadpool
-from temporalio.client import RPCTimeoutOrCancelledError
-from temporalio.service import RPCError
 
 from api.dependencies import App, Services
 from api.dependencies import services as _services
 from api.invoice_signals import open_card_setup, open_checkout
 from api.payment_qr import payment_qr
+from api.problems import is_outage
 from api.rate_limit import RateLimit, TooManyRequests
 from domain.card_amounts import chargeable
 from domain.dunning import CollectionState
@@ -51,14 +48,6 @@ _PATIENCE_SECONDS = 20  # for the page on which a card is entered
 _CONFLICT = (
     "A payment may be under way, or it was settled meanwhile. Look at the page again in a minute; "
     "if nothing changes, reply to the e-mail that brought you here."
-)
-_OUTAGES = (
-    RPCError,
-    RPCTimeoutOrCancelledError,
-    OperationalError,
-    InterfaceError,
-    PoolTimeout,
-    TimeoutError,
 )
 
 
@@ -126,18 +115,11 @@ class PayerRoute(APIRoute):
             except Conflict:
                 return _trouble(request, 409, "This cannot be done now", _CONFLICT)
             except Exception as error:
-                if not _is_outage(error):
+                if not (is_outage(error) or isinstance(error, TimeoutError)):
                     raise
                 return _trouble(request, 503, "Please try again in a minute", retry=30)
 
         return answer
-
-
-def _is_outage(error: Exception) -> bool:
-    # a client that never reached Temporal raises RuntimeError, the SDK's only kind for it
-    return isinstance(error, _OUTAGES) or (
-        isinstance(error, RuntimeError) and str(error).startswith("Failed client connect")
-    )
 
 
 async def _limits(request: Request) -> Limits:

@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.exc import DataError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
+from temporalio.client import RPCTimeoutOrCancelledError
 from temporalio.service import RPCError
 
 from domain.errors import BillwrightError, Conflict, InvalidValue, NotFound, PeriodNotOver
@@ -20,6 +21,8 @@ _STATUS: dict[type[BillwrightError], HTTPStatus] = {
     Conflict: HTTPStatus.CONFLICT,
 }
 
+_DATABASE_AWAY = (OperationalError, InterfaceError, PoolTimeout)
+_TEMPORAL_AWAY = (RPCError, RPCTimeoutOrCancelledError)
 _UNAVAILABLE = "does not answer; nothing was changed that you cannot ask again."
 _EXAMPLES = {
     HTTPStatus.BAD_REQUEST: (
@@ -60,7 +63,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid_request)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(DataError, _unfit)
-    for outage in (OperationalError, InterfaceError, PoolTimeout, RPCError):
+    for outage in (*_DATABASE_AWAY, *_TEMPORAL_AWAY):
         app.add_exception_handler(outage, _unavailable)
     app.add_exception_handler(RuntimeError, _never_connected)
     app.add_exception_handler(Exception, _defect)
@@ -115,8 +118,13 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
 
 
 async def _unavailable(request: Request, error: Exception) -> JSONResponse:
-    part = "Temporal" if isinstance(error, RPCError | RuntimeError) else "PostgreSQL"
+    part = "PostgreSQL" if isinstance(error, _DATABASE_AWAY) else "Temporal"
     return problem(503, "unavailable", f"{part} {_UNAVAILABLE}", headers={"Retry-After": "5"})
+
+
+def is_outage(error: Exception) -> bool:
+    """Whether PostgreSQL or Temporal is away, so that the same request may succeed later."""
+    return isinstance(error, (*_DATABASE_AWAY, *_TEMPORAL_AWAY)) or never_connected(error)
 
 
 def never_connected(error: Exception) -> bool:

@@ -8,12 +8,14 @@ from domain.dunning import Case, CollectionState, Event, Refused, after
 
 class InstructionKind(StrEnum):
     """`HOLD`, `RELEASE`: the reminders stop, and count anew. `RESEND`: the invoice's e-mail once
-    more. The last five resolve a case of manual review.
+    more. `RENEW_LINKS`: the payer's links that were sent open nothing any more. The last five
+    resolve a case of manual review.
     """
 
     HOLD = "hold"
     RELEASE = "release"
     RESEND = "resend"
+    RENEW_LINKS = "renew_links"
     CREDIT_NOTE = "credit_note"
     VOID = "void"
     PAID_ELSEWHERE = "paid_elsewhere"

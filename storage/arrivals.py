@@ -115,14 +115,19 @@ def resumptions(connection: Connection, numbers: Sequence[str]) -> list[Resumpti
     ]
 
 
-def find_waiting(connection: Connection, *, older_than_seconds: int, limit: int) -> list[str]:
-    """Numbers of invoices for which something has waited too long: a lost signal loses nothing.
+def find_waiting(
+    connection: Connection, *, older_than_seconds: int, after: str = "", limit: int
+) -> list[str]:
+    """The next `limit` numbers, behind `after`, of invoices for which something has waited too
+    long: a lost signal loses nothing.
 
     Webhook events, matched wires and instructions that were not taken up, charges without an
     outcome, changes made by another invoice's transaction, and open invoices that were issued
     and of which no e-mail was ever prepared, since their workflow may never have started.
     """
-    rows = connection.execute(_WAITING, {"seconds": older_than_seconds, "limit": limit})
+    rows = connection.execute(
+        _WAITING, {"seconds": older_than_seconds, "after": after, "limit": limit}
+    )
     return [row.number for row in rows]
 
 
@@ -160,6 +165,7 @@ _WAITING = text("""
           AND NOT EXISTS (SELECT FROM emails WHERE invoice_id = invoices.id)
     )
     SELECT invoices.number FROM waiting JOIN invoices ON invoices.id = waiting.invoice_id
-    ORDER BY invoices.issued_on, invoices.id
+    WHERE invoices.number > :after
+    ORDER BY invoices.number
     LIMIT :limit
 """)

@@ -6,7 +6,8 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, func, select, update
+from sqlalchemy.dialects.postgresql import insert
 
 from domain.crediting import RefundTo
 from domain.dunning import CollectionState, Event
@@ -45,10 +46,13 @@ def ask(
     note: str,
     person: str,
     details: Mapping[str, Any] | None = None,
+    idempotency_key: str | None = None,
 ) -> int:
     """Stores what `person` asks for and returns its id.
 
-    Raises NotFound, Conflict for a draft, and InvalidValue for a resolution without a note.
+    Asked again under its `idempotency_key`, it is the one that was stored. Raises NotFound,
+    Conflict for a draft and for a key under which something else was asked of the invoice, and
+    InvalidValue for a resolution without a note.
     """
     if kind.is_resolution and not note.strip():
         raise InvalidValue("A resolution needs a note that says why; write one.")
@@ -59,12 +63,33 @@ def ask(
         raise NotFound(f"There is no invoice {number}.")
     if row.collection_state is None:
         raise Conflict(f"{number} is a draft; issue it first.")
-    asked: int = connection.execute(
+    asked: int | None = connection.execute(
         insert(instructions)
-        .values(invoice_id=row.id, kind=kind.value, note=note, person=person, details=details or {})
+        .values(
+            invoice_id=row.id,
+            kind=kind.value,
+            note=note,
+            person=person,
+            details=details or {},
+            idempotency_key=idempotency_key,
+        )
+        .on_conflict_do_nothing(index_elements=["invoice_id", "idempotency_key"])
         .returning(instructions.c.id)
-    ).scalar_one()
-    return asked
+    ).scalar_one_or_none()
+    if asked is not None:
+        return asked
+    before = connection.execute(
+        select(instructions).where(
+            instructions.c.invoice_id == row.id,
+            instructions.c.idempotency_key == idempotency_key,
+        )
+    ).one()
+    if (before.kind, before.note, before.details) != (kind.value, note, dict(details or {})):
+        raise Conflict(
+            f"The Idempotency-Key {idempotency_key!r} was used for another request about {number}; "
+            "give each request a key of its own."
+        )
+    return int(before.id)
 
 
 def find_instruction(connection: Connection, instruction: int) -> Asked:
@@ -203,6 +228,15 @@ def _resend(locked: LockedInvoice, asked: Asked) -> str:
     return ""
 
 
+def _renew_links(locked: LockedInvoice, asked: Asked) -> str:
+    """Links are derived from the version: those of before open nothing, later e-mails have new
+    ones.
+    """
+    locked.note("links_renewed", asked.note)
+    locked.change(link_version=locked.row.link_version + 1)
+    return ""
+
+
 def _credit(locked: LockedInvoice, asked: Asked) -> str:
     return crediting.credit_invoice(locked, _read(asked, _credit_request))
 
@@ -309,6 +343,7 @@ _CARRY_OUT = {
     InstructionKind.HOLD: _hold,
     InstructionKind.RELEASE: _release,
     InstructionKind.RESEND: _resend,
+    InstructionKind.RENEW_LINKS: _renew_links,
     InstructionKind.CREDIT_NOTE: _credit,
     InstructionKind.VOID: _void,
     InstructionKind.PAID_ELSEWHERE: _paid_elsewhere,

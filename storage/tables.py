@@ -416,6 +416,7 @@ instructions = Table(
     Column("details", JSONB, nullable=False, server_default=text("'{}'")),
     _text("note"),
     _text("person"),
+    _text("idempotency_key", null=True),
     _now("asked_at"),
     _at("decided_at", null=True),
     _text("outcome", null=True),

@@ -1,6 +1,7 @@
 """What was stored and not applied is found again: a lost signal loses nothing."""
 
 import asyncio
+from dataclasses import replace
 
 from temporalio import workflow
 from temporalio.common import WorkflowIDReusePolicy
@@ -24,12 +25,20 @@ class CollectionSweep:
 
     @workflow.run
     async def run(self, order: SweepOrder) -> int:
-        """How many invoices were woken."""
-        swept = await workflow.execute_local_activity(
-            contract.find_waiting, order, summary="Find what waits", **policies.RECORD
-        )
-        await asyncio.gather(*(self._wake(invoice) for invoice in swept.invoices))
-        return len(swept.invoices)
+        """How many invoices were woken. Page after page, so that many which nothing helps do not
+        keep the others from being looked after.
+        """
+        while True:
+            swept = await workflow.execute_local_activity(
+                contract.find_waiting, order, summary="Find what waits", **policies.RECORD
+            )
+            await asyncio.gather(*(self._wake(invoice) for invoice in swept.invoices))
+            woken = order.woken + len(swept.invoices)
+            if swept.after is None:
+                return woken
+            order = replace(order, after=swept.after, woken=woken)
+            if workflow.info().is_continue_as_new_suggested():
+                workflow.continue_as_new(order)
 
     async def _wake(self, invoice: InvoiceOrder) -> None:
         """Tells the invoice's workflow, or starts it where it has ended or was lost."""

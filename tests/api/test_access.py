@@ -68,7 +68,7 @@ WRITES = [
     *(("POST", f"{CYCLES}/{{period}}/{action}") for action in ("retry", "release")),
     *(
         ("POST", f"{INVOICES}/{{number}}/{what}")
-        for what in ("resolve", "hold", "release", "void", "credit-notes", "resend")
+        for what in ("resolve", "hold", "release", "void", "credit-notes", "resend", "renew-links")
     ),
     ("POST", "/api/billing/bank-statements"),
     ("POST", "/api/billing/bank-transactions/{id}/assign"),

@@ -1,6 +1,7 @@
 """What the finance team asks of an invoice: done with its number, or refused with the reason."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from sqlalchemy import text
 
 from api import invoice_signals
 from storage.engine import transaction
-from tests.activities.mail_server import MailServer
+from tests.activities.mail_server import MailServer, text_of
 from tests.api.collected import TOTAL, Month
 from tests.api.conftest import (
     INVOICES,
@@ -123,7 +124,42 @@ async def test_the_invoice_is_sent_once_more(month: Month) -> None:
     assert emails[0]["recipients"]
 
 
+async def test_renewed_links_close_the_page_of_the_old_one(month: Month) -> None:
+    number = month.take("wired")
+    await until(lambda: len(mails(month, number)) == 1)
+    before = pay_link(month, number)
+    assert (await month.product.http.get(before)).status_code == 200
+    await month.done(number, "renew-links", note="forwarded to a stranger")
+    assert (await month.product.http.get(before)).status_code == 404
+    await month.done(number, "resend")
+    await until(lambda: len(mails(month, number)) == 2)
+    assert pay_link(month, number) != before
+    assert (await month.product.http.get(pay_link(month, number))).status_code == 200
+
+
 # --- credit notes and voids
+
+
+async def test_a_credit_note_that_is_asked_for_twice_under_one_key_is_one(month: Month) -> None:
+    number = month.take("wired")
+    body = {"reason": "outage of 3 March", "amount": "11.90"}
+    url, key = f"{INVOICES}/{number}/credit-notes", {"Idempotency-Key": "ticket-4711"}
+    answers = await asyncio.gather(
+        *(month.product.http.post(url, json=body, headers=key) for _ in range(5))
+    )
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.json()["credit_note"] for answer in answers}) == 1
+    assert (await month.get(number))["open_amount"] == "11.90"
+    other = await month.product.http.post(url, json=body | {"amount": "1.00"}, headers=key)
+    assert_problem(other, 409, "'ticket-4711' was used for another request")
+
+
+@pytest.mark.parametrize("key", ["", "a b", "x" * 256, "\xe9"])
+async def test_a_bad_key_is_refused_by_its_name(sellerless: Product, key: str) -> None:
+    answer = await sellerless.http.post(
+        f"{INVOICES}/INV-2026-02-0001/resend", headers={b"Idempotency-Key": key.encode("latin-1")}
+    )
+    assert_problem(answer, 422, "header.idempotency-key")
 
 
 async def test_a_credit_of_an_open_invoice_reduces_what_is_owed(month: Month) -> None:
@@ -282,6 +318,7 @@ async def test_a_mistyped_year_extends_nothing(month: Month) -> None:
     [
         ("resolve", {"resolution": "write_off", "note": NOTE}),
         ("hold", {"note": NOTE}),
+        ("renew-links", {"note": NOTE}),
         ("void", {"reason": NOTE}),
         ("credit-notes", {"reason": NOTE, "amount": "1.00"}),
         ("resend", {}),
@@ -383,6 +420,13 @@ def mails(month: Month, number: str) -> list[str]:
         for mail in month.mailbox.mails
         if f"<{number}." in str(mail["Message-ID"])
     ]
+
+
+def pay_link(month: Month, number: str) -> str:
+    """The payer's page that the latest e-mail about the invoice leads to."""
+    *_, mail = [m for m in month.mailbox.mails if f"<{number}." in str(m["Message-ID"])]
+    (link,) = set(re.findall(r"/pay/[^\s<>\"]+", text_of(mail, "plain")))
+    return link
 
 
 async def test_what_was_asked_first_is_done_first(month: Month) -> None:

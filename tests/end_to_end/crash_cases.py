@@ -193,6 +193,7 @@ def _carrying_out() -> list[CrashCase]:
             script=asked(kinds.RESEND),
             events=(*ISSUED, "resend_asked", "invoice_email_sent"),
         ),
+        replace(ask, script=asked(kinds.RENEW_LINKS), events=(*ISSUED, "links_renewed")),
         replace(ask, script=credited("credit", ISSUED), events=(*ISSUED, *CREDIT_NOTED)),
         replace(ask, script=asked(kinds.VOID), events=voided, state="void"),
         replace(

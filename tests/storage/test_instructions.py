@@ -72,6 +72,43 @@ def test_what_is_asked_is_kept_until_it_is_decided(by_wire: Connection) -> None:
         find_instruction(by_wire, id_ + 1)
 
 
+def test_what_is_asked_twice_under_one_key_is_asked_once(by_wire: Connection) -> None:
+    def credit_under(key: str | None, amount: str = "5.00") -> int:
+        return ask(
+            by_wire,
+            FIRST,
+            InstructionKind.CREDIT_NOTE,
+            note="outage",
+            person="Ada",
+            details={"amount": amount},
+            idempotency_key=key,
+        )
+
+    first = credit_under("k1")
+    assert credit_under("k1") == first
+    carry_out(by_wire, FIRST, first, business_date=ON)
+    assert credit_under("k1") == first
+    with pytest.raises(Conflict, match="'k1' was used for another request"):
+        credit_under("k1", "6.00")
+    assert len({first, credit_under("k2"), credit_under(None), credit_under(None)}) == 4
+
+
+def test_a_key_belongs_to_one_invoice(by_wire: Connection) -> None:
+    issue(by_wire, march := add_draft(by_wire, MARCH, date(2026, 3, 1)))
+    kind = InstructionKind.HOLD
+    asked = [
+        ask(by_wire, number, kind, note="", person="Ada", idempotency_key="k1")
+        for number in (FIRST, march)
+    ]
+    assert [find_instruction(by_wire, id_).number for id_ in asked] == [FIRST, march]
+
+
+def test_renewed_links_end_those_of_before(by_wire: Connection) -> None:
+    assert instruct(by_wire, InstructionKind.RENEW_LINKS, note="forwarded").outcome == "done"
+    assert rows(by_wire, "SELECT link_version FROM invoices") == [(2,)]
+    assert told(by_wire)[-1] == ("links_renewed", None, None)
+
+
 @pytest.mark.parametrize("kind", RESOLUTIONS)
 def test_a_resolution_needs_its_reason(by_wire: Connection, kind: InstructionKind) -> None:
     with pytest.raises(InvalidValue, match="needs a note"):

@@ -206,7 +206,7 @@ def test_a_case_is_read_by_index_alone(filled: Engine) -> None:
 
 
 def test_what_waits_is_found_by_index_alone(filled: Engine) -> None:
-    nodes = plan_of(filled, WAITING.text, seconds=60, limit=100)
+    nodes = plan_of(filled, WAITING.text, seconds=60, after="", limit=100)
     assert read_as_a_whole(nodes) == set()
     assert {
         "webhook_events_waiting",

@@ -214,12 +214,16 @@ class CollectionOffice:
 
     @activity.defn
     async def find_waiting(self, order: SweepOrder) -> Swept:
-        waiting = [
+        waiting = sorted(
             invoice.number
             for invoice in self.invoices.values()
-            if invoice.waiting or invoice.to_wake or invoice.case().instructions
-        ]
-        return Swept(tuple(self.resumption(number) for number in waiting))
+            if (invoice.waiting or invoice.to_wake or invoice.case().instructions)
+            and invoice.number > order.after
+        )[: order.limit]
+        return Swept(
+            tuple(self.resumption(number) for number in waiting),
+            after=waiting[-1] if len(waiting) == order.limit else None,
+        )
 
     @activity.defn
     async def release_page(self, order: ReleasePageOrder) -> ReleasePage:

@@ -32,6 +32,7 @@ _SIGNALS = {
     InstructionKind.VOID: "void",
     InstructionKind.CREDIT_NOTE: "ask",
     InstructionKind.RESEND: "ask",
+    InstructionKind.RENEW_LINKS: "ask",
 }
 
 

@@ -256,6 +256,28 @@ async def test_the_sweep_wakes_what_runs_and_starts_what_has_ended_or_was_lost(
         assert case is not None
 
 
+async def test_the_sweep_looks_behind_a_page_that_nothing_helps(story: Story) -> None:
+    client = story.environment.client
+    numbers = [f"INV-2026-02-{place:04d}" for place in (2, 3, 4)]
+    async with staffed(client, collection=story.office):
+        for number in numbers:
+            story.keep(number=number)
+            await story.start(number)
+        await story.pass_time(timedelta(minutes=1))
+        last = story.office.invoices[numbers[-1]]
+        for number in numbers:
+            invoice = story.office.invoices[number]
+            invoice.waiting.append(partial(invoice.receive, invoice.open))
+        swept = await client.execute_workflow(
+            CollectionSweep.run,
+            SweepOrder(story.calendar, limit=1),
+            id="collection-sweep",
+            task_queue=TASK_QUEUE,
+        )
+        assert swept == 3
+        assert await story.end(last.number) == "paid"
+
+
 async def test_nothing_is_swept_where_nothing_waits(story: Story) -> None:
     client = story.environment.client
     async with staffed(client, collection=story.office):

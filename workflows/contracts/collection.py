@@ -11,18 +11,29 @@ from workflows.contracts.lifecycle import InvoiceOrder
 
 @dataclass(frozen=True)
 class SweepOrder:
-    """Look for what has waited longer than `older_than_seconds`, at most `limit` invoices."""
+    """Look for what has waited longer than `older_than_seconds`, `limit` invoices at a time.
+
+    Attributes:
+        after: the number behind which to look.
+        woken: how many invoices the runs before this one woke.
+    """
 
     calendar: BusinessCalendar = field(default_factory=BusinessCalendar)
     older_than_seconds: int = 60
     limit: int = 500
+    after: str = ""
+    woken: int = 0
 
 
 @dataclass(frozen=True)
 class Swept:
-    """The invoices for which something waited, ready to be taken up."""
+    """The invoices for which something waited, ready to be taken up.
+
+    `after`: the number behind which there may be more; None: these are all.
+    """
 
     invoices: tuple[InvoiceOrder, ...]
+    after: str | None = None
 
 
 @dataclass(frozen=True)
