@@ -308,6 +308,8 @@ class InvoiceLifecycle:
 
     async def _continue_as_new(self) -> None:
         """A history stays short, however often an open invoice is looked after."""
+        await self._beside.put_down()
+        self._beside.raise_what_broke()
         await workflow.wait_condition(workflow.all_handlers_finished)
         position = InvoicePosition(
             counted_from=self._clock.counted_from,

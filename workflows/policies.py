@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TypedDict
 
 from temporalio.common import RetryPolicy
+from temporalio.workflow import ActivityCancellationType
 
 
 class LocalCall(TypedDict):
@@ -19,6 +20,7 @@ class RemoteCall(TypedDict):
     start_to_close_timeout: timedelta
     heartbeat_timeout: timedelta
     retry_policy: RetryPolicy
+    cancellation_type: ActivityCancellationType
 
 
 class BoundedCall(RemoteCall):
@@ -28,6 +30,8 @@ class BoundedCall(RemoteCall):
 _LIVES = timedelta(seconds=15)
 """A worker that was killed holds an activity up for this long; see `activities/heartbeats.py`."""
 
+_SEE_IT_END = ActivityCancellationType.WAIT_CANCELLATION_COMPLETED
+"""What a worker is at is waited for when it is given up; what waits to be tried again is not."""
 
 _PATIENT = RetryPolicy(
     initial_interval=timedelta(milliseconds=200),
@@ -51,13 +55,17 @@ RENDER = LocalCall(
 """A document, with the time that it may wait for a free rendering process."""
 
 RATE_PAGE = RemoteCall(
-    start_to_close_timeout=timedelta(seconds=30), heartbeat_timeout=_LIVES, retry_policy=_PATIENT
+    start_to_close_timeout=timedelta(seconds=30),
+    heartbeat_timeout=_LIVES,
+    retry_policy=_PATIENT,
+    cancellation_type=_SEE_IT_END,
 )
 """A page of customers, rated in one transaction, in well under a second."""
 
 SEND_MAIL = RemoteCall(
     start_to_close_timeout=timedelta(seconds=60),
     heartbeat_timeout=_LIVES,
+    cancellation_type=_SEE_IT_END,
     retry_policy=RetryPolicy(
         initial_interval=timedelta(seconds=2),
         backoff_coefficient=2,
@@ -69,6 +77,7 @@ SEND_MAIL = RemoteCall(
 CHARGE = BoundedCall(
     start_to_close_timeout=timedelta(minutes=4),
     heartbeat_timeout=_LIVES,
+    cancellation_type=_SEE_IT_END,
     schedule_to_close_timeout=timedelta(hours=1),
     retry_policy=RetryPolicy(
         initial_interval=timedelta(seconds=1),
@@ -83,6 +92,7 @@ leaves room for three requests, each of which ends by itself within 70 s."""
 OPEN_PAGE = BoundedCall(
     start_to_close_timeout=timedelta(seconds=20),
     heartbeat_timeout=_LIVES,
+    cancellation_type=_SEE_IT_END,
     schedule_to_close_timeout=timedelta(seconds=40),
     retry_policy=RetryPolicy(
         initial_interval=timedelta(milliseconds=500), maximum_interval=timedelta(seconds=5)

@@ -58,6 +58,8 @@ class CollectionOffice:
     def __post_init__(self) -> None:
         self._bank_answers = asyncio.Event()
         self._bank_answers.set()
+        self._mail_is_taken = asyncio.Event()
+        self._mail_is_taken.set()
         self._heard = asyncio.Condition()
         self._instructions = 0
 
@@ -73,6 +75,13 @@ class CollectionOffice:
 
     def bank_answers(self) -> None:
         self._bank_answers.set()
+
+    def mail_is_slow(self) -> None:
+        """E-mails are on the line until `mail_is_taken`."""
+        self._mail_is_taken.clear()
+
+    def mail_is_taken(self) -> None:
+        self._mail_is_taken.set()
 
     def ask(self, number: str, kind: InstructionKind, until: date | None = None) -> int:
         """Stores what a person asks for; its id."""
@@ -202,6 +211,8 @@ class CollectionOffice:
         self._meet_defect("send_notice")
         if self.mail_is_down:
             raise OSError("the mail server does not answer")
+        await self._note("mail_begun")
+        await self._mail_is_taken.wait()
         if self.invoices[order.number].send(order):
             self.mails.append(order)
         return await self._case("send_notice", order.number)

@@ -192,6 +192,15 @@ class Story:
             task_queue=TASK_QUEUE,
         )
 
+    async def outgrow_the_run(self, *, events: int) -> str:
+        """The sweep looks after the first invoice until its run has so many events; the run that
+        it then has.
+        """
+        while (await self.handle.describe()).history_length < events:
+            await self.tell("payment_received", PaymentReceived("sweep"))
+        await self.handle.query(InvoiceLifecycle.case)  # behind all that it was told
+        return (await self.handle.describe()).run_id
+
     # --- what came of it
 
     @property

@@ -4,6 +4,9 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
+from temporalio import workflow
+from temporalio.exceptions import is_cancelled_exception
+
 
 class Beside:
     """The tasks beside one workflow's loop.
@@ -12,7 +15,8 @@ class Beside:
     """
 
     def __init__(self) -> None:
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: dict[asyncio.Task[None], None] = {}  # in their order, which replays
+        self._is_put_down = False
         self._broken: BaseException | None = None
         self.ended = 0
 
@@ -22,8 +26,21 @@ class Beside:
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
-        self._running.add(task)
+        self._running[task] = None
         task.add_done_callback(self._note_end)
+        if self._is_put_down:
+            task.cancel()
+
+    async def put_down(self) -> None:
+        """Ends everything, so that another run can take it up: no two are ever at one thing.
+
+        What a worker is at is waited for, and counts; what waits to be tried again, or was not
+        begun, is given up. Who ordered that still has it.
+        """
+        self._is_put_down = True
+        for task in self._running:
+            task.cancel()
+        await workflow.wait_condition(lambda: self.is_idle)
 
     def raise_what_broke(self) -> None:
         """Raises RuntimeError if a task ended by an exception.
@@ -35,7 +52,8 @@ class Beside:
             raise RuntimeError("what ran beside the loop broke") from self._broken
 
     def _note_end(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
+        del self._running[task]
         self.ended += 1
-        if not task.cancelled() and (broken := task.exception()) is not None:
+        broken = None if task.cancelled() else task.exception()
+        if broken is not None and not (self._is_put_down and is_cancelled_exception(broken)):
             self._broken = broken
