@@ -1,6 +1,6 @@
 # Each target sets up what it needs first: a fresh Debian or Ubuntu with Python 3.11 will do.
 #   make demo              February 2026 for 200 customers, then the consoles until Ctrl-C
-#   make demo EXIT=1       the same, and ends after the story
+#   make demo EXIT=1       the same, and ends after the story; DAY=3 for longer days, in seconds
 #   make test              checks and all tests; ONLY=domain for the tests in tests/domain alone
 #   make bench             what a cycle costs
 .PHONY: demo test bench lint setup setup-test format clean
@@ -11,11 +11,12 @@ PY := .venv/bin/python
 SOURCES = $(patsubst %/__init__.py,%,$(wildcard */__init__.py)) $(wildcard *.py)
 
 demo: setup
-	@$(PY) -m demo $(if $(EXIT),--exit)
+	@$(PY) -m demo $(if $(EXIT),--exit) $(if $(DAY),--day-seconds $(DAY))
 
-# The fast tests come first (testpaths in pyproject.toml); pytest has the last word.
+# The fast tests come first (testpaths in pyproject.toml), side by side unless a part is asked for;
+# pytest has the last word.
 test: setup-test $(if $(ONLY),,lint)
-	@$(PY) -m pytest $(addprefix tests/,$(ONLY))
+	@$(PY) -m pytest $(if $(ONLY),$(addprefix tests/,$(ONLY)),--numprocesses 2)
 
 bench: setup
 	@$(PY) -m benchmarks

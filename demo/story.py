@@ -110,7 +110,8 @@ def _upload_statement(stage: Stage) -> None:
     stage.out.print(
         f"  {stage.issued_on + timedelta(days=STATEMENT_DAY)}  bank statement uploaded: "
         f"{answer['new']} wires, {answer['matched']} matched by reference, "
-        f"{answer['waiting']} wait for a person"
+        f"{answer['waiting']} wait for a person",
+        soft_wrap=True,
     )
 
 
@@ -134,6 +135,7 @@ class _Narrator:
                 f"  {row.business_date}  {row.account_number}  {row.subject}  "
                 f"{row.event.replace('_', ' ')}{reason}",
                 highlight=False,
+                soft_wrap=True,
             )
 
 

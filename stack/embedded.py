@@ -214,6 +214,7 @@ class EmbeddedStack:
         self._supervisor.close()
         if self._addresses is not None:
             self._write_state(ready=False)
+        self._book.close()
         self._reset()
         self._lock.release()
 

@@ -73,8 +73,23 @@ def listens(pid: int, port: int) -> bool:
     return any(s.status == psutil.CONN_LISTEN and s.laddr.port == port for s in sockets)
 
 
+def claim(port: int) -> socket.socket | None:
+    """Marks `port` as spoken for, for every stack of this machine; None where it is already.
+
+    Between the choice of a port and the start of the part that listens there are seconds. The
+    mark is a name of the kernel's, which goes with the process; closing it takes it back.
+    """
+    mark = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        mark.bind(f"\0billwright/port/{port}")
+    except OSError:
+        mark.close()
+        return None
+    return mark
+
+
 class PortBook:
-    """Gives out ports, each once.
+    """Gives out ports, each once, and none that another stack of this machine was given.
 
     Args:
         asked: Ports that must be used.
@@ -86,7 +101,14 @@ class PortBook:
         self._asked = {f.name: getattr(asked, f.name) for f in fields(asked)}
         self._remembered = remembered
         self._lock = threading.Lock()
+        self._claims: dict[str, socket.socket] = {}
         self.given: dict[str, int] = {}
+
+    def close(self) -> None:
+        """Takes the claims back; what listens on the ports does not mind."""
+        for mark in self._claims.values():
+            mark.close()
+        self._claims.clear()
 
     def take(self, name: str) -> int:
         """A free port for `name`.
@@ -95,35 +117,45 @@ class PortBook:
             StackError: The port asked for is taken.
         """
         with self._lock:
+            if name in self._claims:
+                self._claims.pop(name).close()
             return self._take(name)
 
     def _take(self, name: str) -> int:
-        asked = self._asked[name]
+        asked: int | None = self._asked[name]
         if asked is not None:
             if asked in (port for other, port in self.given.items() if other != name):
                 raise StackError(
                     f"Port {asked} was asked for twice, the second time for {TITLES[name]};"
                     " ask for another one."
                 )
-            if not is_free(asked):
+            if not self._give(name, asked):
                 raise StackError(
                     f"Port {asked}, asked for {TITLES[name]}, is taken by {_owner(asked)};"
                     " stop that program or ask for another port."
                 )
-            return self._give(name, asked)
+            return asked
         spoken_for = {*self.given.values(), *(p for p in self._asked.values() if p is not None)}
         wishes = [self._remembered.get(name), PREFERRED[name], *random.sample(_ANY, 200)]
         for port in wishes:
-            if port is not None and port not in spoken_for and is_free(port):
-                return self._give(name, port)
+            if port is not None and port not in spoken_for and self._give(name, port):
+                return port
         raise StackError(
             f"No free port was found for {TITLES[name]}; stop some program that listens on"
             f" {HOST}, or ask for a port that you know to be free."
         )
 
-    def _give(self, name: str, port: int) -> int:
+    def _give(self, name: str, port: int) -> bool:
+        """Whether `port` is `name`'s from now on."""
+        mark = claim(port)
+        if mark is None:
+            return False
+        if not is_free(port):
+            mark.close()
+            return False
+        self._claims[name] = mark
         self.given[name] = port
-        return port
+        return True
 
 
 def _owner(port: int) -> str:

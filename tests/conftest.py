@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import HealthCheck, settings
 from sqlalchemy import Engine, create_engine, make_url, text
+from xdist.scheduler import LoadScopeScheduling
 
 from stack.ports import PortBook, Ports
 from stack.postgres import PostgresServer
@@ -25,6 +26,21 @@ settings.register_profile(
     "billwright", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("billwright")
+
+
+class _OneFileInOneProcess(LoadScopeScheduling):
+    """A file's tests share what they prepare. Those of whole stacks run one after another, since
+    each of them keeps the machine busy, beside all others.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "tests/end_to_end" if file.startswith("tests/end_to_end/") else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
+    return _OneFileInOneProcess(config, log)
+
 
 MIGRATED_ON = date(2026, 3, 1)
 """The day of the migration: usage partitions reach a year to both sides of it."""

@@ -23,7 +23,7 @@ def demonstration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[st
     """What `make demo EXIT=1` printed, and what its database holds when it is opened again."""
     home = tmp_path_factory.mktemp("demo")
     told = subprocess.run(
-        [sys.executable, "-m", "demo", "--exit", "--day-seconds", "3"],
+        [sys.executable, "-m", "demo", "--exit", "--day-seconds", "4"],
         cwd=ROOT,
         env={**os.environ, "BILLWRIGHT_HOME": str(home), "COLUMNS": "160"},
         capture_output=True,

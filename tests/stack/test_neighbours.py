@@ -46,6 +46,17 @@ def test_a_port_is_never_given_twice(taken_port: int) -> None:
         _take_both(PortBook(Ports(smtp=31_997, api=31_997), {}))
 
 
+def test_stacks_that_start_at_the_same_time_choose_different_ports() -> None:
+    first, second = (PortBook(Ports(), {"api": 31_996}) for _ in range(2))
+    port = first.take("api")  # its part does not listen yet
+    assert is_free(port)
+    assert second.take("api") != port
+    with pytest.raises(StackError, match=rf"Port {port}, asked for the API, is taken by another"):
+        PortBook(Ports(api=port), {}).take("api")
+    first.close()
+    assert PortBook(Ports(api=port), {}).take("api") == port
+
+
 def _take_both(book: PortBook) -> None:
     book.take("smtp")
     book.take("api")
