@@ -94,6 +94,7 @@ def _card_is_next(invoice: Invoice) -> bool:
     """Whether the card on file is about to be charged, so that the payer need not do anything."""
     return (
         invoice.customer.payment_method is PaymentMethod.CARD
+        and not invoice.is_brought_along
         and invoice.collection_state in (None, CollectionState.ISSUED)
         and chargeable(invoice.open_amount, invoice.currency)
     )
@@ -156,7 +157,7 @@ def show(token: str, app: App, returned: str = "") -> HTMLResponse:
             app,
             "invoice.html.j2",
             invoice=invoice,
-            lines=load_lines(connection, invoice.id),
+            parts=_parts(connection, invoice),
             seller=seller,
             state=state,
             link=f"/pay/{token}",
@@ -252,7 +253,21 @@ def _invoice(
         invoice = load_invoice(connection, number)
     except (NotFound, InvalidValue):
         return None
-    return invoice if invoice.link_version == version and invoice.pdf_sha256 else None
+    is_issued = invoice.status != InvoiceStatus.DRAFT
+    return invoice if is_issued and invoice.link_version == version else None
+
+
+def _parts(connection: Connection, invoice: Invoice) -> list[tuple[str, Decimal]]:
+    """What the invoice is made of: its lines, or what an older system told of it."""
+    if lines := load_lines(connection, invoice.id):
+        return [(line.description, line.amount) for line in lines]
+    told = [
+        ("Usage", invoice.usage),
+        ("Subscriptions", invoice.subscriptions),
+        ("Proration", invoice.proration),
+        ("Tax", invoice.tax),
+    ]
+    return [(part, amount) for part, amount in told if amount]
 
 
 def _waiting(connection: Connection, account_number: str) -> list[Invoice]:

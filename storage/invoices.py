@@ -66,6 +66,13 @@ class Invoice:
     disputed: bool
 
     @property
+    def is_brought_along(self) -> bool:
+        """Whether an older system issued it: there is no document and no line of it here, and its
+        card is not charged by itself.
+        """
+        return self.status != InvoiceStatus.DRAFT and self.pdf_sha256 is None
+
+    @property
     def open_amount(self) -> Decimal:
         """What is still to be paid; zero for a draft and for a settled invoice."""
         return open_amount(
