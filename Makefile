@@ -16,7 +16,7 @@ demo: setup
 # The fast tests come first (testpaths in pyproject.toml), side by side unless a part is asked for;
 # pytest has the last word.
 test: setup-test $(if $(ONLY),,lint)
-	@$(PY) -m pytest $(if $(ONLY),$(addprefix tests/,$(ONLY)),--numprocesses 2)
+	@$(PY) -m pytest $(if $(ONLY),$(addprefix tests/,$(ONLY)),--numprocesses 2 --no-loadscope-reorder)
 
 bench: setup
 	@$(PY) -m benchmarks

@@ -199,17 +199,24 @@ class ChargingActivities:
             pages = checkouts.open_pages(connection, occasion.number, "payment")
         for page in pages:
             session = self._gateway.close_checkout(page.session_id)
-            payment = None
-            if session.status == "complete" and session.payment_id is not None:
-                payment = self._gateway.find_payment(session.payment_id)
+            payment = self._paid_on(session) if session.status == "complete" else None
             with transaction(self._engine) as connection:
                 locked = lock(connection, occasion)
-                if payment is not None and payment.status is PaymentStatus.SUCCEEDED:
+                if payment is not None:
                     book_receipt(
                         locked,
                         Receipt("card", payment.amount, payment.id, provider_id=payment.id),
                     )
                 checkouts.record_page(connection, page.session_id, session.status)
+
+    def _paid_on(self, session: CheckoutSession) -> CardPayment:
+        """What was paid on a complete page, which counts as open until that is known."""
+        payment = session.payment_id and self._gateway.find_payment(session.payment_id)
+        if not payment or payment.status is not PaymentStatus.SUCCEEDED:
+            raise CardGatewayUnavailable(
+                f"The payment of the page {session.id} is not through; asked again later."
+            )
+        return payment
 
     def _customer_id(self, invoice: Invoice) -> str:
         """The customer at the processor, made there where they have none."""

@@ -171,13 +171,18 @@ def _amount(locked: LockedInvoice, units: int, currency: str) -> Decimal:
 
 
 def _paid(locked: LockedInvoice, intent: Mapping[str, Any]) -> str | None:
-    known = _payment_of(locked, intent["id"])
+    _book(locked, intent["id"], intent["amount_received"], intent["currency"])
+    return None
+
+
+def _book(locked: LockedInvoice, intent: str, units: int, currency: str) -> None:
+    """The payment `intent` of so many units succeeded; told twice, it counts once."""
+    known = _payment_of(locked, intent)
     if known is not None:
         charges.record_success(locked, known.id)
-        return None
-    amount = _amount(locked, intent["amount_received"], intent["currency"])
-    book_receipt(locked, Receipt("card", amount, intent["id"], provider_id=intent["id"]))
-    return None
+        return
+    amount = _amount(locked, units, currency)
+    book_receipt(locked, Receipt("card", amount, intent, provider_id=intent))
 
 
 def _failed(locked: LockedInvoice, intent: Mapping[str, Any]) -> str | None:
@@ -297,12 +302,21 @@ def _card_set(locked: LockedInvoice, setup: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _page_over(status: str) -> Callable[[LockedInvoice, Mapping[str, Any]], str | None]:
-    def record(locked: LockedInvoice, session: Mapping[str, Any]) -> str | None:
-        record_page(locked.connection, session["id"], status)
-        return None
+def _page_completed(locked: LockedInvoice, session: Mapping[str, Any]) -> str | None:
+    """A page is over together with its money, whose own event may come later: in between, the
+    card on file would be charged for what is paid.
+    """
+    if session["mode"] == "payment":
+        if session["payment_status"] != "paid":
+            return "its payment is not through yet"
+        _book(locked, session["payment_intent"], session["amount_total"], session["currency"])
+    record_page(locked.connection, session["id"], "complete")
+    return None
 
-    return record
+
+def _page_expired(locked: LockedInvoice, session: Mapping[str, Any]) -> str | None:
+    record_page(locked.connection, session["id"], "expired")
+    return None
 
 
 _APPLY: Mapping[str, Callable[[LockedInvoice, Mapping[str, Any]], str | None]] = {
@@ -314,7 +328,7 @@ _APPLY: Mapping[str, Callable[[LockedInvoice, Mapping[str, Any]], str | None]] =
     "charge.dispute.created": _disputed,
     "charge.dispute.closed": _dispute_closed,
     "setup_intent.succeeded": _card_set,
-    "checkout.session.completed": _page_over("complete"),
-    "checkout.session.expired": _page_over("expired"),
+    "checkout.session.completed": _page_completed,
+    "checkout.session.expired": _page_expired,
 }
 """What each event does; an answer says why it did nothing. Types that are not here are ignored."""

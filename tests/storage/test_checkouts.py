@@ -2,11 +2,13 @@
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
+from storage.charges import begin_attempt
 from storage.checkouts import (
     USABLE_FOR,
     keep_page,
@@ -16,7 +18,18 @@ from storage.checkouts import (
     usable_page,
 )
 from storage.collection import load_case
-from tests.storage.collecting import FIRST, TOTAL, event, outcomes, rows, tell
+from tests.storage.collecting import (
+    FIRST,
+    TOTAL,
+    event,
+    intent,
+    lock,
+    outcomes,
+    rows,
+    standing,
+    tell,
+    wrongs,
+)
 
 NOW = datetime(2026, 3, 5, 12, tzinfo=UTC)
 EXPIRES = NOW + timedelta(days=1)
@@ -107,20 +120,62 @@ def test_a_page_of_no_invoice_is_not_kept(by_wire: Connection) -> None:
         keep(by_wire, number="INV-2026-02-9999")
 
 
-@pytest.mark.parametrize(
-    ("type_", "status"),
-    [("checkout.session.completed", "complete"), ("checkout.session.expired", "expired")],
-)
-def test_the_processor_says_what_became_of_a_page(
-    by_wire: Connection, type_: str, status: str
-) -> None:
-    keep(by_wire)
-    session = {
+def session(mode: str = "payment", **changes: Any) -> dict[str, Any]:
+    """The page cs_1 as the processor tells of it."""
+    paid = {"payment_intent": "pi_1", "payment_status": "paid"}
+    left = {"payment_intent": None, "payment_status": "no_payment_required"}
+    return {
         "object": "checkout.session",
         "id": "cs_1",
-        "payment_intent": None,
+        "mode": mode,
+        "amount_total": 31_291 if mode == "payment" else None,
+        "currency": "usd",
         "metadata": {"invoice_number": FIRST},
+        **(paid if mode == "payment" else left),
+        **changes,
     }
-    tell(by_wire, event(type_, session, "e1"))
+
+
+@pytest.mark.parametrize(
+    ("type_", "status", "told_of"),
+    [
+        ("checkout.session.completed", "complete", session("setup")),
+        ("checkout.session.expired", "expired", session("setup")),
+        (
+            "checkout.session.expired",
+            "expired",
+            session(payment_intent=None, payment_status="unpaid"),
+        ),
+    ],
+)
+def test_the_processor_says_what_became_of_a_page(
+    by_wire: Connection, type_: str, status: str, told_of: dict[str, Any]
+) -> None:
+    keep(by_wire)
+    tell(by_wire, event(type_, told_of, "e1"))
     assert rows(by_wire, "SELECT status FROM checkout_sessions") == [(status,)]
     assert outcomes(by_wire) == {"e1": "applied"}
+    assert standing(by_wire) == ("issued", 0, 0)
+
+
+def test_a_page_that_is_paid_on_is_never_over_before_its_money_is_booked(
+    by_card: Connection,
+) -> None:
+    keep(by_card)
+    tell(by_card, event("checkout.session.completed", session(), "e1"))
+    assert open_pages(by_card, FIRST, "payment") == []
+    # the event of the payment itself is still on its way: the card on file is left alone
+    assert begin_attempt(lock(by_card), 1) is None
+    assert standing(by_card) == ("paid", TOTAL, 0)
+    tell(by_card, event("payment_intent.succeeded", intent("pi_1", number=FIRST), "e2"))
+    assert rows(by_card, "SELECT amount, provider_id FROM payments") == [(TOTAL, "pi_1")]
+    assert wrongs(by_card) == []
+
+
+def test_a_page_whose_payment_is_not_through_stays_open(by_card: Connection) -> None:
+    keep(by_card)
+    told_of = session(payment_status="unpaid")
+    tell(by_card, event("checkout.session.completed", told_of, "e1"))
+    assert [page.session_id for page in open_pages(by_card, FIRST, "payment")] == ["cs_1"]
+    assert standing(by_card) == ("issued", 0, 0)
+    assert outcomes(by_card) == {"e1": "ignored"}

@@ -40,6 +40,16 @@ SUCCEEDED = event("payment_intent.succeeded", intent("pi_1"), "evt_succeeded", c
 FAILED = event("payment_intent.payment_failed", declined("pi_1"), "evt_failed", created=1)
 CREATED = event("payment_intent.created", intent("pi_1", 0), "evt_created", created=0)
 PAGE = event("payment_intent.succeeded", intent("pi_1", number=FIRST), "evt_page", created=2)
+COMPLETED = event(
+    "checkout.session.completed",
+    {
+        **{"object": "checkout.session", "id": "cs_1", "mode": "payment", "currency": "usd"},
+        **{"payment_intent": "pi_1", "payment_status": "paid", "amount_total": 31_291},
+        "metadata": {"invoice_number": FIRST},
+    },
+    "evt_completed",
+    created=3,
+)
 
 
 def refunds(*statuses: str, units: int = 10_000) -> list[Event]:
@@ -130,6 +140,7 @@ def test_in_every_order_the_end_is_the_same(
     events, state, paid = STORIES[story]
     if on_a_page:
         events = [PAGE if told_of is SUCCEEDED else told_of for told_of in events]
+        events += [COMPLETED] * (len(events) < 4)  # five have too many orders
     ends: list[list[Any]] = []
     for order in itertools.permutations(events):
         with issued_by_card.connect() as connection:
