@@ -68,6 +68,8 @@ class Settings(BaseSettings):
     """IANA name. Periods begin and end, and steps fall due, in this zone."""
     seller_country: str = Field("DE", pattern="^[A-Z]{2}$")
     payment_terms_days: int = Field(30, ge=0)
+    reporting_currency: str = Field("USD", pattern="^[A-Z]{3}$")
+    """What reports are in where nobody asks for another one."""
     reverse_charge: bool = True
     """Whether EU customers with a valid VAT id account for the VAT themselves."""
 

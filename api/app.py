@@ -17,6 +17,7 @@ from api import (
     payer_pages,
     policies,
     problems,
+    reports,
     review,
     webhooks,
 )
@@ -51,7 +52,7 @@ def create_app(open_services: Callable[[], AbstractAsyncContextManager[Services]
     )
     problems.install(app)
     refusals = problems.responses(401, 403, 404, 422, 503)
-    for reading in (invoices, credit_notes, review, audit, policies):
+    for reading in (invoices, credit_notes, review, reports, audit, policies):
         app.include_router(reading.router, responses=refusals)
     for acting in (cycles, instructions, bank):
         app.include_router(acting.router, responses=refusals | problems.responses(409))

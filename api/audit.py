@@ -2,13 +2,13 @@
 
 from datetime import date
 from itertools import chain
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Response
-from fastapi.responses import StreamingResponse
+from fastapi import APIRouter, Query, Response
 from starlette.concurrency import run_in_threadpool
 
 from api.collection_schemas import AuditOut
+from api.csv_answers import AS_CSV, Accept, Format, csv_file, wants_csv
 from api.dependencies import App, Finance, Services
 from api.schemas import Page
 from domain.errors import InvalidValue
@@ -18,15 +18,8 @@ from storage.exports import stream_audit
 
 router = APIRouter(prefix="/api/billing", tags=["audit"])
 
-CSV = "text/csv"
-_AS_CSV: dict[int | str, dict[str, Any]] = {
-    200: {"content": {CSV: {"schema": {"type": "string"}}}, "description": "Page, or the CSV file."}
-}
 
-
-@router.get(
-    "/audit", summary="Read the audit log", response_model=Page[AuditOut], responses=_AS_CSV
-)
+@router.get("/audit", summary="Read the audit log", response_model=Page[AuditOut], responses=AS_CSV)
 async def read(
     app: App,
     caller: Finance,
@@ -43,8 +36,8 @@ async def read(
     order: Annotated[Order, Query(description="Which entry comes first.")] = "oldest",
     cursor: Annotated[str | None, Query(description="next_cursor of the page before.")] = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
-    format: Annotated[Literal["json", "csv"] | None, Query()] = None,
-    accept: Annotated[str, Header(include_in_schema=False)] = "",
+    format: Format = None,
+    accept: Accept = "",
 ) -> Page[AuditOut] | Response:
     """Everything that happened, by the filters given.
 
@@ -52,14 +45,10 @@ async def read(
     for JSON alone.
     """
     wanted = AuditFilter(subject_kind, subject, actor, event, from_date, to_date)
-    if format == "csv" or (format is None and _prefers_csv(accept)):
+    if wants_csv(format, accept):
         lines = stream_audit(app.engine, wanted)
         first = await run_in_threadpool(next, lines)  # an outage is told before the answer begins
-        return StreamingResponse(
-            chain([first], lines),
-            media_type=CSV,
-            headers={"Content-Disposition": 'attachment; filename="audit.csv"'},
-        )
+        return csv_file("audit", chain([first], lines))
     return await run_in_threadpool(_page, app, wanted, order, _position(cursor), limit)
 
 
@@ -72,11 +61,6 @@ def _page(
         items=[AuditOut.model_validate(entry) for entry in found[:limit]],
         next_cursor=str(found[limit - 1].id) if len(found) > limit else None,
     )
-
-
-def _prefers_csv(accept: str) -> bool:
-    """Whether the first kind that the client names is CSV."""
-    return accept.split(",")[0].partition(";")[0].strip().lower() == CSV
 
 
 def _position(cursor: str | None) -> int | None:

@@ -27,7 +27,7 @@ from domain.dunning import (
 from domain.errors import Conflict, NotFound
 from domain.invoice import InvoiceStatus, open_amount, overdue_from
 from domain.parties import PaymentMethod
-from storage import audit
+from storage import audit, receivables
 from storage.snapshots import policy_from_json, policy_to_json
 from storage.tables import customers, dunning_policies, invoices
 
@@ -73,6 +73,8 @@ class LockedInvoice:
         self.amount_paid: Decimal = row.amount_paid
         self.amount_credited: Decimal = row.amount_credited
         self.first_failed_on: date | None = row.first_failed_on
+        self.status = InvoiceStatus(row.status)
+        self._receivable = self._open_now()
 
     @property
     def by_card(self) -> bool:
@@ -130,11 +132,27 @@ class LockedInvoice:
         )
 
     def change(self, **values: Any) -> None:
-        """Writes columns of the invoice."""
+        """Writes columns of the invoice, and by how much that changes what is open."""
         for name in ("amount_paid", "amount_credited", "first_failed_on"):
             if name in values:
                 setattr(self, name, values[name])
+        if "status" in values:
+            self.status = InvoiceStatus(values["status"])
         self.connection.execute(update(invoices).where(invoices.c.id == self.row.id).values(values))
+        before, self._receivable = self._receivable, self._open_now()
+        receivables.enter(
+            self.connection,
+            self.row.id,
+            on=self.business_date,
+            amount=self._receivable - before,
+        )
+
+    def _open_now(self) -> Decimal:
+        """What the customer owes on it; nothing where the invoice itself is a credit."""
+        still_open = open_amount(
+            self.status, self.total, paid=self.amount_paid, credited=self.amount_credited
+        )
+        return max(still_open, Decimal(0))
 
     def restart_steps(self, *, resumed_on: date | None, new_round: bool) -> None:
         """The steps count anew: from the first failed charge or the due date, and not from before

@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 from datetime import date
 from decimal import Decimal
@@ -145,6 +145,16 @@ def stream_audit(engine: Engine, wanted: AuditFilter) -> Iterator[str]:
             return
         yield _csv([[_cell(value) for value in vars(entry).values()] for entry in page])
         after = page[-1].id
+
+
+def csv_lines(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str]:
+    """A table as CSV, line by line, for programs that show tables.
+
+    They take UTF-8 for what it is only where it begins with the mark of it.
+    """
+    yield "\ufeff" + _csv([header])
+    for row in rows:
+        yield _csv([[_cell(value) for value in row]])
 
 
 def _csv(rows: Iterable[Iterable[str]]) -> str:

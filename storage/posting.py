@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, select, update
@@ -9,7 +10,7 @@ from sqlalchemy import Connection, Row, func, select, update
 from domain.dunning import Case, Event
 from domain.errors import Conflict, NotFound
 from domain.invoice import nothing_to_pay
-from storage import audit
+from storage import audit, receivables
 from storage.allocation import apply_credit
 from storage.collection import LockedInvoice, begin_collection, load_case
 from storage.tables import billing_cycle_items, invoices
@@ -56,6 +57,7 @@ def issue_invoice(
             connection,
             audit.AuditEntry(row.issued_on, actor, "invoice", number, "issued", "draft", "issued"),
         )
+        receivables.enter(connection, row.id, on=row.issued_on, amount=max(row.total, Decimal(0)))
         locked = LockedInvoice(connection, number, business_date=row.issued_on, actor=actor)
         if nothing_to_pay(row.total):
             locked.move(Event.SETTLED, "nothing to pay")

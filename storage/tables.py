@@ -285,6 +285,24 @@ invoice_line_items = Table(
     _whole("plan_version"),
 )
 
+receivable_entries = Table(
+    "receivable_entries",
+    metadata,
+    _id(),
+    _ref("invoice_id"),
+    _day("business_date"),
+    _amount("amount"),
+)
+
+exchange_rates = Table(
+    "exchange_rates",
+    metadata,
+    Column("base", Text, primary_key=True),
+    Column("quote", Text, primary_key=True),
+    Column("valid_from", Date, primary_key=True),
+    _amount("rate"),
+)
+
 payments = Table(
     "payments",
     metadata,

@@ -219,6 +219,12 @@ def invoice_row(number: str = "INV-2026-01-0001", **changes: str) -> dict[str, s
     }
 
 
+def exchange_rate_row(**changes: str) -> dict[str, str]:
+    """From the beginning of 2026, a euro is 1.10 dollars."""
+    row = {"base": "EUR", "quote": "USD", "valid_from": "2026-01-01", "rate": "1.1"}
+    return {**row, **changes}
+
+
 def csv_text(rows: Sequence[Mapping[str, str]]) -> str:
     """Rows with the same columns; the first one's order is the header's."""
     file = io.StringIO()

@@ -18,6 +18,7 @@ from storage.importing import (
     history_file,
     policy_file,
     price_files,
+    rate_file,
     usage_file,
 )
 from storage.importing.problems import ImportRefused, Problems
@@ -27,12 +28,16 @@ from storage.sellers import is_current, save_seller
 from storage.tables import pricing_plans
 
 SELLER, PLANS, TAX_RATES = "seller.json", "plans.json", "tax_rates.csv"
+EXCHANGE_RATES = "exchange_rates.csv"
 POLICIES = "dunning_policies.json"
 CUSTOMERS, SUBSCRIPTIONS, INVOICES = "customers.csv", "subscriptions.csv", "invoices.csv"
 USAGE = ("usage.csv", "usage.csv.gz")
 _IMPORT_LOCK = 0x42494D50  # "BIMP": two imports run one after the other
 Row = TypeVar("Row")
-KNOWN_FILES = (SELLER, PLANS, TAX_RATES, POLICIES, CUSTOMERS, SUBSCRIPTIONS, *USAGE, INVOICES)
+KNOWN_FILES = (
+    *(SELLER, PLANS, TAX_RATES, EXCHANGE_RATES, POLICIES),
+    *(CUSTOMERS, SUBSCRIPTIONS, *USAGE, INVOICES),
+)
 
 
 @dataclass(frozen=True)
@@ -121,6 +126,9 @@ class _Run:
         if path := self._path(TAX_RATES):
             rates = price_files.read_tax_rates(self._connection, path, self.problems)
             self._write(TAX_RATES, rates, price_files.write_tax_rates)
+        if path := self._path(EXCHANGE_RATES):
+            rates = rate_file.read_exchange_rates(self._connection, path, self.problems)
+            self._write(EXCHANGE_RATES, rates, rate_file.write_exchange_rates)
         self._read_customers(self._read_policies())
         if path := self._path(SUBSCRIPTIONS):
             rows = customer_files.read_subscriptions(

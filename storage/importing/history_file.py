@@ -12,7 +12,7 @@ from domain.errors import BillwrightError, InvalidValue
 from domain.invoice import InvoiceKind, InvoiceStatus, parse_invoice_number
 from domain.money import round_money
 from domain.periods import BillingPeriod
-from storage import audit
+from storage import audit, receivables
 from storage.customers import billed_customer
 from storage.importing import fields
 from storage.importing.problems import Problems
@@ -98,7 +98,12 @@ def write_history(connection: Connection, rows: list[dict[str, Any]], *, today: 
             .values(_invoice_values(row, customer, seller_version, today))
             .returning(invoices.c.id)
         ).scalar_one()
+        if row["status"] != "void":
+            total = max(row["total"], Decimal(0))
+            receivables.enter(connection, invoice_id, on=row["issued_on"], amount=total)
         if row["amount_paid"] > 0:
+            paid_on = min(row["due_on"], today)
+            receivables.enter(connection, invoice_id, on=paid_on, amount=-row["amount_paid"])
             connection.execute(
                 insert(payments).values(
                     invoice_id=invoice_id,
@@ -108,7 +113,7 @@ def write_history(connection: Connection, rows: list[dict[str, Any]], *, today: 
                     allocated=row["amount_paid"],
                     currency=row["currency"],
                     idempotency_key=f"{row['number']}/import",
-                    business_date=min(row["due_on"], today),
+                    business_date=paid_on,
                 )
             )
         audit.record(

@@ -57,6 +57,8 @@ READS = {
     "/api/billing/credit-notes/{number}/pdf": Role.VIEWER,
     "/api/billing/review-queue": Role.VIEWER,
     "/api/billing/bank-transactions": Role.VIEWER,
+    "/api/billing/outstanding": Role.VIEWER,
+    "/api/billing/revenue-by-customer": Role.VIEWER,
     "/metrics": Role.VIEWER,
     "/api/billing/audit": Role.FINANCE,
     "/api/billing/dunning-policies": Role.FINANCE,

@@ -284,6 +284,12 @@ _CARD_PAYMENTS = """
 """
 
 _ADDS_UP = {
+    "the receivable is not what is open": """
+        SELECT number FROM invoices WHERE collection_state IS NOT NULL AND (
+            SELECT coalesce(sum(amount), 0) FROM receivable_entries WHERE invoice_id = invoices.id
+        ) <> CASE WHEN status IN ('issued', 'overdue')
+                  THEN total - amount_paid - amount_credited ELSE 0 END
+    """,
     "paid is not what payments gave it": """
         SELECT number FROM invoices WHERE collection_state IS NOT NULL AND amount_paid <> (
             SELECT coalesce(sum(allocated), 0) FROM payments WHERE invoice_id = invoices.id)

@@ -9,6 +9,7 @@ from tests.builders import (
     SELLER,
     csv_text,
     customer_row,
+    exchange_rate_row,
     invoice_row,
     plan_entry,
     policy_entry,
@@ -20,6 +21,10 @@ from tests.builders import (
 
 Case = tuple[str, str | bytes, int, str, str]
 """File, content, and what is said of it: line, column, reason (a part of it)."""
+
+
+def rates(**changes: str) -> str:
+    return csv_text([exchange_rate_row(**changes)])
 
 
 def customers(**changes: str) -> str:
@@ -193,6 +198,17 @@ PRICES: list[Case] = [
         3,
         "valid_from",
         "overlaps",
+    ),
+    ("exchange_rates.csv", rates(base="euro"), 2, "base", "not a currency"),
+    ("exchange_rates.csv", rates(quote="EUR"), 2, "quote", "needs no rate"),
+    ("exchange_rates.csv", rates(valid_from="1/2/2026"), 2, "valid_from", "not a date"),
+    ("exchange_rates.csv", rates(rate="0"), 2, "rate", "above 0"),
+    (
+        "exchange_rates.csv",
+        csv_text([exchange_rate_row(), exchange_rate_row(rate="1.2")]),
+        3,
+        "rate",
+        "is known as 1.1",
     ),
     ("seller.json", "[]", 1, "", "not an object of texts"),
     ("seller.json", seller(iban="DE89370400440532013001"), 1, "iban", "check digits"),

@@ -304,6 +304,14 @@ _EVERYTHING = (
     "SELECT count(*) FROM audit_log",
 )
 _WRONGS = {
+    "the receivable is not what is open": """
+        SELECT number, status, total - amount_paid - amount_credited, receivable
+        FROM (SELECT invoices.*, (SELECT coalesce(sum(amount), 0) FROM receivable_entries
+                                  WHERE invoice_id = invoices.id) AS receivable
+              FROM invoices) AS invoices
+        WHERE receivable <> CASE WHEN status IN ('issued', 'overdue')
+                                 THEN greatest(total, 0) - amount_paid - amount_credited
+                                 ELSE 0 END""",
     "paid is not what is allocated": """
         SELECT number, amount_paid, sum(coalesce(allocated, 0))
         FROM invoices LEFT JOIN payments ON payments.invoice_id = invoices.id

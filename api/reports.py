@@ -1,0 +1,170 @@
+"""The reports: what the money did, as of a business day, as JSON or CSV."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+from datetime import date
+from typing import Annotated, Any, TypeVar
+
+from fastapi import APIRouter, Depends, Query, Response
+from sqlalchemy import Connection
+
+from api.csv_answers import AS_CSV, Accept, Format, csv_file, wants_csv
+from api.dependencies import App, Viewer
+from api.report_schemas import OutstandingOut, RevenueByCustomerOut
+from api.schemas import Period
+from domain.periods import BillingPeriod
+from domain.reporting import AGING_BUCKETS, ExchangeRate
+from storage.engine import transaction
+from storage.exports import csv_lines
+from storage.reports.outstanding import Outstanding, outstanding
+from storage.reports.revenue import RevenueByCustomer, revenue_by_customer
+
+router = APIRouter(prefix="/api/billing", tags=["reports"])
+
+_TOP_DEBTORS, _TOP_CUSTOMERS, _MOST = 100, 20, 1_000
+Report = TypeVar("Report")
+Shown = TypeVar("Shown")
+Table = tuple[Sequence[str], Iterable[Sequence[Any]]]
+"""A header, and the rows under it."""
+
+
+class _Reader:
+    """Who asks for a report, of which day, in which currency and form."""
+
+    def __init__(
+        self,
+        app: App,
+        caller: Viewer,
+        as_of: Annotated[
+            date | None,
+            Query(description="Business day; today's in the seller's zone if left out."),
+        ] = None,
+        currency: Annotated[
+            str | None,
+            Query(pattern="^[A-Z]{3}$", description="Of all amounts; the seller's if left out."),
+        ] = None,
+        format: Format = None,
+        accept: Accept = "",
+    ) -> None:
+        self._app = app
+        self._as_csv = wants_csv(format, accept)
+        self.as_of = as_of or app.today()
+        self.currency = currency or app.settings.reporting_currency
+
+    def limit(self, asked: int) -> int | None:
+        """A file has everything."""
+        return None if self._as_csv else asked
+
+    def answer(
+        self,
+        name: str,
+        read: Callable[[Connection], Report],
+        shown: Callable[[Report], Shown],
+        table: Callable[[Report], Table],
+    ) -> Shown | Response:
+        with transaction(self._app.engine) as connection:
+            report = read(connection)
+        if not self._as_csv:
+            return shown(report)
+        header, rows = table(report)
+        return csv_file(f"{name}-{self.as_of}", csv_lines(header, rows))
+
+
+Reader = Annotated[_Reader, Depends()]
+
+
+@router.get(
+    "/outstanding",
+    summary="What is owed, by age",
+    response_model=OutstandingOut,
+    responses=AS_CSV,
+)
+def read_outstanding(
+    reader: Reader,
+    limit: Annotated[int, Query(ge=1, le=_MOST, description="Of the debtors.")] = _TOP_DEBTORS,
+) -> OutstandingOut | Response:
+    """Open balances at the end of the day by days past due, and the customers behind them.
+
+    Later payments do not change the answer for a day that is over. The CSV file has every
+    customer who owes something, one a row.
+    """
+    return reader.answer(
+        "outstanding",
+        lambda connection: outstanding(
+            connection,
+            as_of=reader.as_of,
+            currency=reader.currency,
+            limit=reader.limit(limit),
+        ),
+        _outstanding_out,
+        _outstanding_table,
+    )
+
+
+@router.get(
+    "/revenue-by-customer",
+    summary="Who the revenue comes from",
+    response_model=RevenueByCustomerOut,
+    responses=AS_CSV,
+)
+def read_revenue(
+    reader: Reader,
+    period: Annotated[
+        Period | None, Query(description="The month; the one before `as_of`'s if left out.")
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=_MOST)] = _TOP_CUSTOMERS,
+) -> RevenueByCustomerOut | Response:
+    """Net revenue of a month by customer, beside the month before. The CSV file has everybody."""
+    month = BillingPeriod.parse(period) if period else BillingPeriod.of(reader.as_of).previous()
+    return reader.answer(
+        f"revenue-{month}",
+        lambda connection: revenue_by_customer(
+            connection,
+            month,
+            as_of=reader.as_of,
+            currency=reader.currency,
+            limit=reader.limit(limit),
+        ),
+        _revenue_out,
+        _revenue_table,
+    )
+
+
+def _outstanding_out(report: Outstanding) -> OutstandingOut:
+    found = asdict(report)
+    for debtor in found["debtors"]:
+        names = (bucket.name for bucket in AGING_BUCKETS)
+        debtor["by_bucket"] = dict(zip(names, debtor["by_bucket"], strict=True))
+    return OutstandingOut.model_validate(found)
+
+
+def _outstanding_table(report: Outstanding) -> Table:
+    buckets = (bucket.name for bucket in AGING_BUCKETS)
+    header = ("account_number", "name", "currency", "amount", *buckets, "invoices")
+    return (*header, "oldest_due_on", "rates"), (
+        (
+            *(debtor.account_number, debtor.name, report.currency, debtor.amount),
+            *debtor.by_bucket,
+            *(debtor.invoices, debtor.oldest_due_on, _rates(report.rates)),
+        )
+        for debtor in report.debtors
+    )
+
+
+def _revenue_out(report: RevenueByCustomer) -> RevenueByCustomerOut:
+    return RevenueByCustomerOut.model_validate(asdict(report) | {"period": str(report.period)})
+
+
+def _revenue_table(report: RevenueByCustomer) -> Table:
+    header = "period account_number name segment currency revenue before change growth share rates"
+    return header.split(), (
+        (
+            *(str(report.period), row.account_number, row.name, row.segment, report.currency),
+            *(row.revenue, row.before, row.change, row.growth, row.share, _rates(report.rates)),
+        )
+        for row in report.customers
+    )
+
+
+def _rates(rates: Iterable[ExchangeRate]) -> str:
+    return "; ".join(f"{rate.base} {rate.rate:f} from {rate.valid_from}" for rate in rates)

@@ -1,0 +1,47 @@
+"""The reports' amounts in one currency."""
+
+from collections.abc import Iterable, Sequence
+from datetime import date
+from decimal import Decimal
+
+from sqlalchemy import Connection, select
+
+from domain.money import minor_digits
+from domain.reporting import ExchangeRate, ExchangeRates
+from storage.tables import exchange_rates
+
+
+class Conversion:
+    """What a report's query multiplies by, and which rates it then has to show.
+
+    A query joins `unnest(:currencies, :rates)` and rounds to `:digits`, half away from zero, as
+    `domain.money.round_money` does.
+    """
+
+    def __init__(self, rates: ExchangeRates, currencies: Iterable[str]) -> None:
+        used = [rates.of(currency) for currency in sorted(set(currencies))]
+        self.currency = rates.currency
+        self.shown: Sequence[ExchangeRate] = [rate for rate in used if rate.valid_from is not None]
+        self.parameters = {
+            "currencies": [rate.base for rate in used],
+            "rates": [rate.rate for rate in used],
+            "digits": minor_digits(rates.currency),
+        }
+
+    @property
+    def nothing(self) -> Decimal:
+        """0.00 in the report's currency."""
+        return Decimal(0).scaleb(-minor_digits(self.currency))
+
+
+def load_rates(connection: Connection, currency: str, on: date) -> ExchangeRates:
+    """The rates into `currency` that are valid on a day. Raises InvalidValue for no currency."""
+    minor_digits(currency)
+    latest = connection.execute(
+        select(exchange_rates)
+        .distinct(exchange_rates.c.base)
+        .where(exchange_rates.c.quote == currency, exchange_rates.c.valid_from <= on)
+        .order_by(exchange_rates.c.base, exchange_rates.c.valid_from.desc())
+    )
+    found = [ExchangeRate(row.base, row.rate, row.valid_from) for row in latest]
+    return ExchangeRates(currency, on, found)

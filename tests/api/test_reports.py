@@ -1,0 +1,116 @@
+"""The reports over HTTP: as JSON with money as text, and as CSV that a spreadsheet opens."""
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+
+import httpx
+import pytest
+
+from storage.engine import transaction
+from storage.reports.outstanding import outstanding
+from tests.api.conftest import BilledMonth, Product, assert_problem
+from tests.builders import ISSUED_ON, Subscriber
+
+OUTSTANDING = "/api/billing/outstanding"
+REVENUE = "/api/billing/revenue-by-customer"
+REPORTS = [OUTSTANDING, REVENUE]
+AS_OF = {"as_of": "2026-03-01"}
+
+
+def table(answer: httpx.Response) -> list[dict[str, str]]:
+    """The rows of a CSV answer, as a program that knows UTF-8 by its mark reads them."""
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+    return list(csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig"))))
+
+
+async def test_what_is_owed_is_told_by_age(billed: BilledMonth) -> None:
+    found = await billed.product.get(OUTSTANDING, params=AS_OF)
+    with transaction(billed.product.engine) as connection:
+        report = outstanding(connection, as_of=ISSUED_ON, currency="USD", limit=100)
+    assert found["total"] == f"{report.total:f}"
+    assert (found["as_of"], found["currency"], found["rates"]) == ("2026-03-01", "USD", [])
+    assert [bucket["bucket"] for bucket in found["buckets"]] == ["current", "1-30", "31-60", "60+"]
+    assert found["buckets"][0]["share"] == "100.0"
+    first = found["debtors"][0]
+    assert first["by_bucket"] == {
+        **{"current": first["amount"], "1-30": "0.00"},
+        **{"31-60": "0.00", "60+": "0.00"},
+    }
+
+
+async def test_the_day_asked_for_decides(billed: BilledMonth) -> None:
+    before = await billed.product.get(OUTSTANDING, params={"as_of": "2026-02-28"})
+    later = await billed.product.get(OUTSTANDING, params={"as_of": "2026-06-01"})
+    assert (before["total"], before["debtors"]) == ("0.00", [])
+    assert [bucket["invoices"] for bucket in later["buckets"]] == [0, 0, 0, later["invoices"]]
+
+
+async def test_a_months_revenue_is_told_by_customer(billed: BilledMonth) -> None:
+    params = {**AS_OF, "period": "2026-02", "limit": "2"}
+    found = await billed.product.get(REVENUE, params=params)
+    assert [customer["account_number"] for customer in found["customers"]] == ["1047", "1006"]
+    known = found["customers"][0]
+    assert (known["revenue"], known["before"], known["change"]) == ("262.95", "0.00", "262.95")
+    assert (known["growth"], known["segment"]) == (None, "mid_market")
+    assert found["period"] == "2026-02"
+
+
+async def test_the_month_is_the_one_before_where_none_is_asked_for(billed: BilledMonth) -> None:
+    found = await billed.product.get(REVENUE, params=AS_OF)
+    assert found["period"] == "2026-02"
+
+
+async def test_a_file_has_everybody(billed: BilledMonth) -> None:
+    answer = await billed.product.http.get(OUTSTANDING, params={**AS_OF, "format": "csv"})
+    found = await billed.product.get(OUTSTANDING, params={**AS_OF, "limit": "1"})
+    rows = table(answer)
+    assert len(rows) == found["customers"] > len(found["debtors"])
+    assert rows[0]["amount"] == found["debtors"][0]["amount"]
+    assert rows[0]["oldest_due_on"] == "2026-03-31"
+    assert answer.headers["content-disposition"] == (
+        'attachment; filename="outstanding-2026-03-01.csv"'
+    )
+
+
+@pytest.mark.parametrize("path", REPORTS)
+async def test_who_accepts_csv_gets_it(billed: BilledMonth, path: str) -> None:
+    asked = {"params": AS_OF, "headers": {"Accept": "text/csv, */*;q=0.1"}}
+    assert table(await billed.product.http.get(path, **asked))  # type: ignore[arg-type]
+    both = {**asked, "params": {**AS_OF, "format": "json"}}
+    answer = await billed.product.http.get(path, **both)  # type: ignore[arg-type]
+    assert answer.json()["as_of"] == "2026-03-01"
+
+
+async def test_a_name_that_begins_like_a_formula_is_text(
+    office: Product, seed: Callable[[Sequence[Subscriber]], None]
+) -> None:
+    seed([Subscriber(columns={"name": '=HYPERLINK("http://evil")'})])
+    await office.bill()
+    answer = await office.http.get(REVENUE, params={**AS_OF, "format": "csv"})
+    (row,) = table(answer)
+    assert row["name"].startswith("'=HYPERLINK")
+
+
+@pytest.mark.parametrize("path", REPORTS)
+@pytest.mark.parametrize(
+    ("params", "field"),
+    [
+        ({"as_of": "yesterday"}, "query.as_of"),
+        ({"currency": "usd"}, "query.currency"),
+        ({"format": "xml"}, "query.format"),
+        ({"limit": "0"}, "query.limit"),
+        ({"limit": "1001"}, "query.limit"),
+    ],
+)
+async def test_a_bad_question_is_refused_by_its_name(
+    billed: BilledMonth, path: str, params: dict[str, str], field: str
+) -> None:
+    assert_problem(await billed.product.http.get(path, params=params), 422, field)
+
+
+@pytest.mark.parametrize("path", REPORTS)
+async def test_a_currency_without_a_rate_is_named(billed: BilledMonth, path: str) -> None:
+    answer = await billed.product.http.get(path, params={**AS_OF, "currency": "EUR"})
+    assert_problem(answer, 422, "from USD to EUR on 2026-03-01")
+    assert answer.json()["type"] == "urn:billwright:missing_exchange_rate"
