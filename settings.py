@@ -5,6 +5,7 @@ unit. Parts receive the values they need as arguments and never look for themsel
 """
 
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -68,6 +69,8 @@ class Settings(BaseSettings):
     """IANA name. Periods begin and end, and steps fall due, in this zone."""
     seller_country: str = Field("DE", pattern="^[A-Z]{2}$")
     payment_terms_days: int = Field(30, ge=0)
+    churn_threshold_percent: Decimal = Field(Decimal(10), gt=0, lt=100)
+    """The least fall of usage per day, two months running, that flags a customer."""
     reporting_currency: str = Field("USD", pattern="^[A-Z]{3}$")
     """What reports are in where nobody asks for another one."""
     reverse_charge: bool = True

@@ -5,6 +5,7 @@ from datetime import date
 from pydantic import Field
 
 from api.schemas import Amount, Period, Schema
+from domain.recurring import Movement
 
 
 class RateOut(Schema):
@@ -86,3 +87,111 @@ class RevenueByCustomerOut(ReportHead):
     growth: Amount | None
     billed_customers: int = Field(description="Customers whose revenue is not 0.")
     customers: list[CustomerRevenueOut] = Field(description="Who gave most first, up to `limit`.")
+
+
+class MrrPointOut(Schema):
+    """Recurring revenue at the end of a day."""
+
+    day: date
+    mrr: Amount
+    usage: Amount
+    subscriptions: Amount
+    customers: int
+    growth: Amount | None = Field(description="Since the point a week before, in percent.")
+
+
+class MrrChangeOut(Schema):
+    """What one kind of movement did to the revenue."""
+
+    kind: Movement = Field(
+        description="new: nothing before; churned: nothing now; expansion, contraction: more, less."
+    )
+    amount: Amount
+    customers: int
+
+
+class MoverOut(Schema):
+    """A customer whose recurring revenue moved."""
+
+    account_number: str
+    name: str
+    kind: Movement
+    before: Amount
+    now: Amount
+    change: Amount
+
+
+class BilledOut(Schema):
+    """What was invoiced for a month, tax included, less what was voided since."""
+
+    period: Period | None = Field(
+        description="The latest month of which an invoice was issued; null: none was."
+    )
+    amount: Amount
+    before: Amount = Field(description="The same for the month before.")
+    growth: Amount | None
+
+
+class MrrOut(ReportHead):
+    """Monthly recurring revenue: usage plus subscriptions, without tax and proration.
+
+    It is worked out customer by customer when a day is first asked for, and again where usage,
+    subscriptions or prices came in that count from that day or before.
+    """
+
+    mrr: Amount
+    usage: Amount = Field(
+        description="The usage of the four weeks that end with the day, priced through the tiers "
+        "as if it were a month's, of the usage plans that are active on the day."
+    )
+    subscriptions: Amount = Field(
+        description="Quantity times monthly price of the flat plans that are active on the day."
+    )
+    customers: int = Field(description="Customers with recurring revenue.")
+    growth: Amount | None = Field(description="Since four weeks before, in percent.")
+    trend: list[MrrPointOut] = Field(
+        description="Thirteen weekly points, the last of them the day; all by the day's rates."
+    )
+    since: date = Field(description="The day four weeks before, from which the changes count.")
+    changes: list[MrrChangeOut] = Field(description="Their sum is what the revenue grew by.")
+    movers: list[MoverOut] = Field(description="Whose revenue moved most, up to `limit`.")
+    billed: BilledOut
+    unrated: int = Field(
+        description="Customers left out, since a price for something they have is missing."
+    )
+
+
+class DeclineOut(Schema):
+    """Usage that falls month by month."""
+
+    metric: str
+    per_day: list[Amount] = Field(description="Units per day in the three months, oldest first.")
+    fall: Amount = Field(description="From the first to the last month, in percent.")
+
+
+class FailedPaymentOut(Schema):
+    """An invoice whose card was refused and on which something is open."""
+
+    number: str
+    first_failed_on: date
+
+
+class AtRiskOut(Schema):
+    """A customer who may be about to leave, and why."""
+
+    account_number: str
+    name: str
+    segment: str
+    revenue: Amount = Field(description="Their recurring revenue on the day.")
+    declines: list[DeclineOut]
+    failed_payments: list[FailedPaymentOut]
+
+
+class ChurnRiskOut(ReportHead):
+    """Customers whose usage per day fell two months running, or whose payment failed."""
+
+    threshold_percent: Amount = Field(description="The least fall that counts, a setting.")
+    months: list[Period] = Field(description="The last three that were over, oldest first.")
+    flagged: int
+    revenue: Amount = Field(description="Recurring revenue of all who are flagged.")
+    customers: list[AtRiskOut] = Field(description="Most revenue first, up to `limit`.")

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from datetime import date
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Query, Response
@@ -10,12 +11,14 @@ from sqlalchemy import Connection
 
 from api.csv_answers import AS_CSV, Accept, Format, csv_file, wants_csv
 from api.dependencies import App, Viewer
-from api.report_schemas import OutstandingOut, RevenueByCustomerOut
+from api.report_schemas import ChurnRiskOut, MrrOut, OutstandingOut, RevenueByCustomerOut
 from api.schemas import Period
 from domain.periods import BillingPeriod
 from domain.reporting import AGING_BUCKETS, ExchangeRate
 from storage.engine import transaction
 from storage.exports import csv_lines
+from storage.reports.churn import ChurnRisk, churn_risk
+from storage.reports.mrr import Mrr, mrr
 from storage.reports.outstanding import Outstanding, outstanding
 from storage.reports.revenue import RevenueByCustomer, revenue_by_customer
 
@@ -50,6 +53,7 @@ class _Reader:
         self._as_csv = wants_csv(format, accept)
         self.as_of = as_of or app.today()
         self.currency = currency or app.settings.reporting_currency
+        self.churn_threshold = app.settings.churn_threshold_percent / 100
 
     def limit(self, asked: int) -> int | None:
         """A file has everything."""
@@ -130,6 +134,52 @@ def read_revenue(
     )
 
 
+@router.get("/mrr", summary="Monthly recurring revenue", response_model=MrrOut, responses=AS_CSV)
+def read_mrr(
+    reader: Reader,
+    limit: Annotated[int, Query(ge=1, le=_MOST, description="Of the movers.")] = _TOP_CUSTOMERS,
+) -> MrrOut | Response:
+    """Recurring revenue on a day, its weekly trend, and what it grew and shrank by.
+
+    The CSV file has the trend, one point a row.
+    """
+    return reader.answer(
+        "mrr",
+        lambda connection: mrr(
+            connection, as_of=reader.as_of, currency=reader.currency, limit=limit
+        ),
+        lambda report: MrrOut.model_validate(asdict(report)),
+        _mrr_table,
+    )
+
+
+@router.get(
+    "/churn-risk",
+    summary="Who may be about to leave",
+    response_model=ChurnRiskOut,
+    responses=AS_CSV,
+)
+def read_churn_risk(
+    reader: Reader, limit: Annotated[int, Query(ge=1, le=_MOST)] = _TOP_DEBTORS
+) -> ChurnRiskOut | Response:
+    """Customers flagged for falling usage or a failed payment, with the figures behind the flag.
+
+    The CSV file has everybody who is flagged.
+    """
+    return reader.answer(
+        "churn-risk",
+        lambda connection: churn_risk(
+            connection,
+            as_of=reader.as_of,
+            currency=reader.currency,
+            threshold=reader.churn_threshold,
+            limit=reader.limit(limit),
+        ),
+        _churn_out,
+        _churn_table,
+    )
+
+
 def _outstanding_out(report: Outstanding) -> OutstandingOut:
     found = asdict(report)
     for debtor in found["debtors"]:
@@ -164,6 +214,58 @@ def _revenue_table(report: RevenueByCustomer) -> Table:
         )
         for row in report.customers
     )
+
+
+def _mrr_table(report: Mrr) -> Table:
+    header = "day currency mrr usage subscriptions customers growth rates".split()
+    return header, (
+        (
+            *(point.day, report.currency, point.mrr, point.usage, point.subscriptions),
+            *(point.customers, point.growth, _rates(report.rates)),
+        )
+        for point in report.trend
+    )
+
+
+def _churn_out(report: ChurnRisk) -> ChurnRiskOut:
+    found = asdict(report)
+    found["threshold_percent"] = found.pop("threshold") * 100
+    found["months"] = [str(month) for month in report.months]
+    for customer, shown in zip(report.customers, found["customers"], strict=True):
+        shown["declines"] = [
+            {
+                "metric": decline.metric,
+                "per_day": [_rounded(units) for units in decline.per_day],
+                "fall": _rounded(decline.fall * 100),
+            }
+            for decline in customer.declines
+        ]
+    return ChurnRiskOut.model_validate(found)
+
+
+def _churn_table(report: ChurnRisk) -> Table:
+    header = "account_number name segment currency revenue declines failed_payments rates".split()
+    return header, (
+        (
+            *(customer.account_number, customer.name, customer.segment, report.currency),
+            customer.revenue,
+            "; ".join(
+                f"{decline.metric} per day {' '.join(f'{_rounded(u):f}' for u in decline.per_day)}"
+                for decline in customer.declines
+            ),
+            "; ".join(
+                f"{failed.number} on {failed.first_failed_on}"
+                for failed in customer.failed_payments
+            ),
+            _rates(report.rates),
+        )
+        for customer in report.customers
+    )
+
+
+def _rounded(figure: Decimal) -> Decimal:
+    """To a tenth, for a reader."""
+    return figure.quantize(Decimal("0.1"), ROUND_HALF_UP)
 
 
 def _rates(rates: Iterable[ExchangeRate]) -> str:

@@ -10,6 +10,16 @@ from sqlalchemy import Connection, insert
 
 from storage.tables import receivable_entries
 
+MAY_BE_OPEN = """
+    invoice.status <> 'draft'
+    AND daterange(invoice.issued_on,
+                  CASE WHEN invoice.settled_on IS NOT NULL
+                       THEN greatest(invoice.issued_on, invoice.settled_on) END)
+        @> CAST(:as_of AS date)
+"""
+"""A condition on `invoices invoice` that every invoice meets on which something is open on a day;
+the index `invoices_by_open_days` serves it. Whether something is, its entries tell."""
+
 
 def enter(connection: Connection, invoice_id: int, *, on: date, amount: Decimal) -> None:
     """What is open on the invoice changes by `amount` on the business date; 0 is no change."""

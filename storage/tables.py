@@ -294,6 +294,41 @@ receivable_entries = Table(
     _amount("amount"),
 )
 
+usage_daily = Table(
+    "usage_daily",
+    metadata,
+    Column("customer_id", BigInteger, primary_key=True),
+    Column("metric", Text, primary_key=True),
+    Column("day", Date, primary_key=True),
+    _amount("quantity"),
+)
+
+usage_monthly = Table(
+    "usage_monthly",
+    metadata,
+    Column("month", Date, primary_key=True),
+    Column("customer_id", BigInteger, primary_key=True),
+    Column("metric", Text, primary_key=True),
+    _amount("quantity"),
+)
+
+recurring_days = Table(
+    "recurring_days",
+    metadata,
+    Column("day", Date, primary_key=True),
+    _whole("unrated"),
+)
+
+recurring_revenue = Table(
+    "recurring_revenue",
+    metadata,
+    Column("day", Date, primary_key=True),
+    Column("customer_id", BigInteger, primary_key=True),
+    _text("currency"),
+    _amount("usage"),
+    _amount("subscriptions"),
+)
+
 exchange_rates = Table(
     "exchange_rates",
     metadata,

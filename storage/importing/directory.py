@@ -1,6 +1,6 @@
 """A directory of files, imported whole or not at all."""
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import partial
@@ -23,6 +23,7 @@ from storage.importing import (
 )
 from storage.importing.problems import ImportRefused, Problems
 from storage.policies import policy_codes
+from storage.recurring import WRITERS_LOCK, forget_from
 from storage.schema import make_partitions
 from storage.sellers import is_current, save_seller
 from storage.tables import pricing_plans
@@ -32,7 +33,6 @@ EXCHANGE_RATES = "exchange_rates.csv"
 POLICIES = "dunning_policies.json"
 CUSTOMERS, SUBSCRIPTIONS, INVOICES = "customers.csv", "subscriptions.csv", "invoices.csv"
 USAGE = ("usage.csv", "usage.csv.gz")
-_IMPORT_LOCK = 0x42494D50  # "BIMP": two imports run one after the other
 Row = TypeVar("Row")
 KNOWN_FILES = (
     *(SELLER, PLANS, TAX_RATES, EXCHANGE_RATES, POLICIES),
@@ -75,7 +75,7 @@ def import_directory(
     if len(usage) > 1:
         raise InvalidValue(f"{directory} holds both {' and '.join(USAGE)}; keep one of them.")
     with transaction(engine) as connection:
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _IMPORT_LOCK})
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": WRITERS_LOCK})
         run = _Run(connection, directory, today=now.astimezone(ZoneInfo(time_zone)).date())
         run.read_master_data()
         if usage:
@@ -139,6 +139,7 @@ class _Run:
                 plan_codes=self._plan_codes,
             )
             self._write(SUBSCRIPTIONS, rows, customer_files.write_subscriptions)
+            self._overtake(row["starts_on"] for row in rows)
         if path := self._path(INVOICES):
             rows = history_file.read_history(
                 self._connection, path, self.problems, accounts=self._accounts
@@ -167,6 +168,7 @@ class _Run:
         if path := self._path(PLANS):
             plans = price_files.read_plans(self._connection, path, self.problems)
             self._write(PLANS, plans, price_files.write_plans)
+            self._overtake(plan.valid_from for plan in plans)
             metrics |= {plan.code: plan.metric for plan in plans}
         bad = self.problems.count > before
         self._plan_codes = _Anything() if bad else metrics.keys()
@@ -192,6 +194,12 @@ class _Run:
             self._write(CUSTOMERS, rows, customer_files.write_customers)
             known.update(row["account_number"] for row in rows)
         self._accounts = known if self.problems.count == before else _Anything()
+
+    def _overtake(self, days: Iterable[date]) -> None:
+        """Recurring revenue from the first of `days` on rests on more than it was worked out of."""
+        first = min(days, default=None)
+        if first is not None:
+            forget_from(self._connection, first)
 
     def _write(
         self, name: str, rows: list[Row], write: Callable[[Connection, list[Row]], None]

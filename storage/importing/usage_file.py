@@ -69,7 +69,8 @@ def months_of_incoming_usage(connection: Connection) -> list[BillingPeriod]:
 
 
 def write_usage(connection: Connection, *, time_zone: str) -> dict[BillingPeriod, int]:
-    """Moves what was read into `billing_events`, keys first; the number of new events by period.
+    """Moves what was read into `billing_events`, keys first, and counts it by day and month; the
+    number of new events by period.
 
     `time_zone`: the seller's, in which the periods begin and end.
     """
@@ -90,9 +91,23 @@ def write_usage(connection: Connection, *, time_zone: str) -> dict[BillingPeriod
                 FROM distinct_events event
                 JOIN new_keys USING (event_id)
                 JOIN customers USING (account_number)
-                RETURNING occurred_at
+                RETURNING customer_id, metric, quantity,
+                          (occurred_at AT TIME ZONE :zone)::date AS day
+            ), by_day AS (
+                INSERT INTO usage_daily (customer_id, metric, day, quantity)
+                SELECT customer_id, metric, day, sum(quantity) FROM added GROUP BY 1, 2, 3
+                ON CONFLICT (customer_id, metric, day)
+                DO UPDATE SET quantity = usage_daily.quantity + excluded.quantity
+            ), by_month AS (
+                INSERT INTO usage_monthly (month, customer_id, metric, quantity)
+                SELECT date_trunc('month', day)::date, customer_id, metric, sum(quantity)
+                FROM added GROUP BY 1, 2, 3
+                ON CONFLICT (month, customer_id, metric)
+                DO UPDATE SET quantity = usage_monthly.quantity + excluded.quantity
+            ), overtaken AS (
+                DELETE FROM recurring_days WHERE day >= (SELECT min(day) FROM added)
             )
-            SELECT date_trunc('month', occurred_at AT TIME ZONE :zone)::date AS month, count(*)
+            SELECT date_trunc('month', day)::date AS month, count(*)
             FROM added GROUP BY 1 ORDER BY 1
         """),
         {"zone": time_zone},

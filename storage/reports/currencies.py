@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from sqlalchemy import Connection, select
 
-from domain.money import minor_digits
+from domain.money import minor_digits, round_money
 from domain.reporting import ExchangeRate, ExchangeRates
 from storage.tables import exchange_rates
 
@@ -20,6 +20,7 @@ class Conversion:
 
     def __init__(self, rates: ExchangeRates, currencies: Iterable[str]) -> None:
         used = [rates.of(currency) for currency in sorted(set(currencies))]
+        self._rates = {rate.base: rate.rate for rate in used}
         self.currency = rates.currency
         self.shown: Sequence[ExchangeRate] = [rate for rate in used if rate.valid_from is not None]
         self.parameters = {
@@ -27,6 +28,10 @@ class Conversion:
             "rates": [rate.rate for rate in used],
             "digits": minor_digits(rates.currency),
         }
+
+    def of(self, amount: Decimal, currency: str) -> Decimal:
+        """`amount`, which is in one of the currencies given, in the report's."""
+        return round_money(amount * self._rates[currency], self.currency)
 
     @property
     def nothing(self) -> Decimal:

@@ -8,6 +8,7 @@ from decimal import Decimal
 from sqlalchemy import Connection, text
 
 from domain.reporting import AGING_BUCKETS, ExchangeRate, percent
+from storage.receivables import MAY_BE_OPEN
 from storage.reports.currencies import Conversion, load_rates
 
 
@@ -104,19 +105,15 @@ def outstanding(
     )
 
 
-_OPEN = """
+_OPEN = f"""
     SELECT invoice.customer_id, invoice.currency, invoice.due_on, entry.amount
     FROM invoices invoice
     CROSS JOIN LATERAL (
         SELECT sum(amount) AS amount FROM receivable_entries
         WHERE invoice_id = invoice.id AND business_date <= :as_of
     ) entry
-    WHERE invoice.status <> 'draft' AND entry.amount > 0
-      AND daterange(invoice.issued_on,
-                    CASE WHEN invoice.settled_on IS NOT NULL
-                         THEN greatest(invoice.issued_on, invoice.settled_on) END)
-          @> CAST(:as_of AS date)
-"""
+    WHERE entry.amount > 0 AND {MAY_BE_OPEN}
+"""  # noqa: S608 - of constants
 _CURRENCIES = text("SELECT DISTINCT currency FROM customers")
 _OUTSTANDING = text(f"""
     WITH open AS ({_OPEN}), aged AS (

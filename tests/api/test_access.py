@@ -57,6 +57,8 @@ READS = {
     "/api/billing/credit-notes/{number}/pdf": Role.VIEWER,
     "/api/billing/review-queue": Role.VIEWER,
     "/api/billing/bank-transactions": Role.VIEWER,
+    "/api/billing/mrr": Role.VIEWER,
+    "/api/billing/churn-risk": Role.VIEWER,
     "/api/billing/outstanding": Role.VIEWER,
     "/api/billing/revenue-by-customer": Role.VIEWER,
     "/metrics": Role.VIEWER,

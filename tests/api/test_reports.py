@@ -3,18 +3,22 @@
 import csv
 import io
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 
 import httpx
 import pytest
 
 from storage.engine import transaction
 from storage.reports.outstanding import outstanding
+from tests.api.collected import Month
 from tests.api.conftest import BilledMonth, Product, assert_problem
 from tests.builders import ISSUED_ON, Subscriber
 
 OUTSTANDING = "/api/billing/outstanding"
 REVENUE = "/api/billing/revenue-by-customer"
-REPORTS = [OUTSTANDING, REVENUE]
+MRR = "/api/billing/mrr"
+CHURN = "/api/billing/churn-risk"
+REPORTS = [OUTSTANDING, REVENUE, MRR, CHURN]
 AS_OF = {"as_of": "2026-03-01"}
 
 
@@ -61,6 +65,47 @@ async def test_the_month_is_the_one_before_where_none_is_asked_for(billed: Bille
     assert found["period"] == "2026-02"
 
 
+async def test_recurring_revenue_is_told_with_its_trend(billed: BilledMonth) -> None:
+    found = await billed.product.get(MRR, params={"as_of": "2026-02-28"})
+    assert Decimal(found["mrr"]) == Decimal(found["usage"]) + Decimal(found["subscriptions"])
+    assert found["subscriptions"] == "99.00"
+    assert (len(found["trend"]), found["trend"][-1]["mrr"]) == (13, found["mrr"])
+    assert [change["kind"] for change in found["changes"]] == [
+        *("new", "expansion", "contraction", "churned"),
+    ]
+    rows = table(await billed.product.http.get(MRR, params={**AS_OF, "format": "csv"}))
+    assert [row["day"] for row in rows][-2:] == ["2026-02-22", "2026-03-01"]
+
+
+async def test_what_was_billed_stands_beside_it(billed: BilledMonth) -> None:
+    found = await billed.product.get(MRR, params=AS_OF)
+    total = billed.cycle["totals"][0]["total"]
+    assert found["billed"] == {
+        **{"period": "2026-02", "amount": total},
+        **{"before": "0.00", "growth": None},
+    }
+    before = await billed.product.get(MRR, params={"as_of": "2026-02-28"})
+    assert before["billed"]["period"] is None
+
+
+async def test_a_declined_card_that_was_not_replaced_is_a_risk(month: Month) -> None:
+    number = month.take("refused")
+    account = (await month.get(number))["account_number"]
+    found = await month.product.get(CHURN, params={"as_of": "2026-03-05"})
+    (mine,) = [c for c in found["customers"] if c["account_number"] == account]
+    assert mine["failed_payments"] == [{"number": number, "first_failed_on": "2026-03-01"}]
+    assert mine["declines"] == []
+    assert (found["threshold_percent"], found["months"]) == (
+        "10.0",
+        ["2025-12", "2026-01", "2026-02"],
+    )
+    answer = await month.product.http.get(CHURN, params={"as_of": "2026-03-05", "format": "csv"})
+    assert account in [row["account_number"] for row in table(answer)]
+    await month.done(number, "resolve", resolution="write_off", note="insolvent")
+    after = await month.product.get(CHURN, params={"as_of": "2026-03-05"})
+    assert account not in [c["account_number"] for c in after["customers"]]
+
+
 async def test_a_file_has_everybody(billed: BilledMonth) -> None:
     answer = await billed.product.http.get(OUTSTANDING, params={**AS_OF, "format": "csv"})
     found = await billed.product.get(OUTSTANDING, params={**AS_OF, "limit": "1"})
@@ -76,7 +121,9 @@ async def test_a_file_has_everybody(billed: BilledMonth) -> None:
 @pytest.mark.parametrize("path", REPORTS)
 async def test_who_accepts_csv_gets_it(billed: BilledMonth, path: str) -> None:
     asked = {"params": AS_OF, "headers": {"Accept": "text/csv, */*;q=0.1"}}
-    assert table(await billed.product.http.get(path, **asked))  # type: ignore[arg-type]
+    answer = await billed.product.http.get(path, **asked)  # type: ignore[arg-type]
+    assert answer.content.startswith(b"\xef\xbb\xbf")
+    assert len(table(answer)) > 0 or path == CHURN
     both = {**asked, "params": {**AS_OF, "format": "json"}}
     answer = await billed.product.http.get(path, **both)  # type: ignore[arg-type]
     assert answer.json()["as_of"] == "2026-03-01"

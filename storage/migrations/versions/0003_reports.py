@@ -1,9 +1,12 @@
-"""Reports: every change of an invoice's open amount by business date, and exchange rates.
+"""Reports: what was open on any day, exchange rates, usage by day, recurring revenue.
 
 Revision ID: 0003
 """
 
 from alembic import op
+from sqlalchemy import text
+
+from settings import settings
 
 revision = "0003"
 down_revision = "0002"
@@ -42,6 +45,38 @@ CREATE TABLE exchange_rates (
 );
 """
 
+USAGE = """
+-- the events by day and by month of the seller's zone, written with them
+CREATE TABLE usage_daily (
+    customer_id bigint NOT NULL REFERENCES customers,
+    metric      text NOT NULL,
+    day         date NOT NULL,
+    quantity    numeric NOT NULL,
+    PRIMARY KEY (customer_id, metric, day)
+);
+CREATE TABLE usage_monthly (
+    month       date NOT NULL CHECK (month = date_trunc('month', month)),
+    customer_id bigint NOT NULL REFERENCES customers,
+    metric      text NOT NULL,
+    quantity    numeric NOT NULL,
+    PRIMARY KEY (month, customer_id, metric)
+);
+
+-- each customer's recurring revenue on a day, worked out once; a day counts while it is listed
+CREATE TABLE recurring_days (
+    day     date NOT NULL PRIMARY KEY,
+    unrated integer NOT NULL CHECK (unrated >= 0)
+);
+CREATE TABLE recurring_revenue (
+    day           date NOT NULL,
+    customer_id   bigint NOT NULL REFERENCES customers,
+    currency      text NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
+    usage         numeric NOT NULL,
+    subscriptions numeric NOT NULL,
+    PRIMARY KEY (day, customer_id) INCLUDE (currency, usage, subscriptions)
+);
+"""
+
 BEFORE = """
 -- of what was issued before: its total, what paid and credited it, and the rest of its end
 INSERT INTO receivable_entries (invoice_id, business_date, amount)
@@ -62,9 +97,23 @@ HAVING still_open <> sum(entry.amount);
 """
 
 
+USED_BEFORE = """
+    INSERT INTO usage_daily (customer_id, metric, day, quantity)
+    SELECT customer_id, metric, (occurred_at AT TIME ZONE :zone)::date, sum(quantity)
+    FROM billing_events GROUP BY 1, 2, 3
+"""
+USED_BEFORE_BY_MONTH = """
+    INSERT INTO usage_monthly (month, customer_id, metric, quantity)
+    SELECT date_trunc('month', day)::date, customer_id, metric, sum(quantity)
+    FROM usage_daily GROUP BY 1, 2, 3
+"""
+
+
 def upgrade() -> None:
-    for statements in (RECEIVABLES, RATES, BEFORE):
+    for statements in (RECEIVABLES, RATES, USAGE, BEFORE):
         op.execute(statements)
+    op.execute(text(USED_BEFORE).bindparams(zone=settings().seller_time_zone))
+    op.execute(USED_BEFORE_BY_MONTH)
 
 
 def downgrade() -> None:

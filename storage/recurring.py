@@ -1,0 +1,106 @@
+"""Each customer's recurring revenue by day: worked out once, again where what it rests on grew.
+
+A day is worked out when a report first asks for it. What comes in later for it, or for days
+before, takes it off the list again.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from datetime import date
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, select, text
+
+from domain.errors import CustomerCannotBeBilled
+from domain.plans import PriceBook
+from domain.rating import Subscription
+from domain.recurring import recurring_revenue as rate
+from domain.recurring import window_start
+from storage.price_list import load_prices
+from storage.tables import recurring_days, recurring_revenue
+
+WRITERS_LOCK = 0x42494D50  # "BIMP": who writes what recurring revenue rests on, one at a time
+
+
+def forget_from(connection: Connection, day: date) -> None:
+    """Something came in that counts from `day` on."""
+    connection.execute(delete(recurring_days).where(recurring_days.c.day >= day))
+
+
+def work_out(connection: Connection, days: Collection[date]) -> None:
+    """Sees to it that `days` are there. Customers without a price for something they have are
+    left out and counted.
+    """
+    listed = select(recurring_days.c.day).where(recurring_days.c.day.in_(days))
+    if not set(days) - set(connection.execute(listed).scalars()):
+        return
+    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": WRITERS_LOCK})
+    prices = PriceBook(load_prices(connection))
+    for day in sorted(set(days) - set(connection.execute(listed).scalars())):
+        rows, unrated = _rate_all(connection, prices, day)
+        connection.execute(delete(recurring_revenue).where(recurring_revenue.c.day == day))
+        connection.execute(insert(recurring_days).values(day=day, unrated=unrated))
+        if rows:
+            connection.execute(insert(recurring_revenue), rows)
+
+
+def unrated_on(connection: Connection, day: date) -> int:
+    """How many customers could not be rated on a day that was worked out."""
+    return int(
+        connection.execute(
+            select(recurring_days.c.unrated).where(recurring_days.c.day == day)
+        ).scalar_one()
+    )
+
+
+def _rate_all(
+    connection: Connection, prices: PriceBook, day: date
+) -> tuple[list[dict[str, Any]], int]:
+    """A row for each customer with recurring revenue, and how many could not be rated."""
+    found = connection.execute(_ACTIVE, {"day": day, "from": window_start(day)})
+    by_customer: dict[tuple[int, str], list[Any]] = defaultdict(list)
+    for row in found:
+        by_customer[row.customer_id, row.currency].append(row)
+    rows, unrated = [], 0
+    for (customer_id, currency), mine in by_customer.items():
+        try:
+            revenue = rate(*_subscribed(mine), prices, currency, day)
+        except CustomerCannotBeBilled:
+            unrated += 1
+            continue
+        if revenue.total:
+            rows.append(
+                {
+                    "day": day,
+                    "customer_id": customer_id,
+                    "currency": currency,
+                    "usage": revenue.usage,
+                    "subscriptions": revenue.subscriptions,
+                }
+            )
+    return rows, unrated
+
+
+def _subscribed(rows: Iterable[Any]) -> tuple[list[Subscription], dict[Subscription, Any]]:
+    used = {
+        Subscription(row.code, row.quantity, row.starts_on, row.ends_on): row.used for row in rows
+    }
+    return list(used), {subscription: units for subscription, units in used.items() if units}
+
+
+_ACTIVE = text("""
+    SELECT subscription.customer_id, customer.currency, plan.code, subscription.quantity,
+           subscription.starts_on, subscription.ends_on, usage.used
+    FROM subscriptions subscription
+    JOIN customers customer ON customer.id = subscription.customer_id
+    JOIN pricing_plans plan ON plan.id = subscription.plan_id
+    LEFT JOIN LATERAL (
+        SELECT sum(quantity) AS used FROM usage_daily
+        WHERE customer_id = subscription.customer_id AND metric = plan.metric
+          AND day BETWEEN greatest(CAST(:from AS date), subscription.starts_on) AND :day
+    ) usage ON plan.metric IS NOT NULL
+    WHERE subscription.starts_on <= :day
+      AND (subscription.ends_on IS NULL OR subscription.ends_on > :day)
+    ORDER BY subscription.customer_id, plan.code, subscription.starts_on
+""")
+"""Every subscription that is active on a day, with the usage that it covers in the four weeks."""
