@@ -22,8 +22,7 @@ class ReportHead(Schema):
     as_of: date = Field(description="The business day at whose end the figures are true.")
     currency: str = Field(description="What all amounts are in.")
     rates: list[RateOut] = Field(
-        description="The rates by which other currencies were converted; each customer's sum is "
-        "rounded, and totals are sums of these."
+        description="The rates by which other currencies were converted, and the sums rounded."
     )
 
 
@@ -153,7 +152,9 @@ class MrrOut(ReportHead):
         description="Thirteen weekly points, the last of them the day; all by the day's rates."
     )
     since: date = Field(description="The day four weeks before, from which the changes count.")
-    changes: list[MrrChangeOut] = Field(description="Their sum is what the revenue grew by.")
+    changes: list[MrrChangeOut] = Field(
+        description="Their sum is what the revenue grew by, up to the rounding of other currencies."
+    )
     movers: list[MoverOut] = Field(description="Whose revenue moved most, up to `limit`.")
     billed: BilledOut
     unrated: int = Field(

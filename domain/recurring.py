@@ -63,23 +63,14 @@ def recurring_revenue(
 
 
 class Movement(StrEnum):
-    """What became of a customer's recurring revenue between two days."""
+    """What became of a customer's recurring revenue between two days: who paid nothing before is
+    new, who pays nothing now has churned.
+    """
 
     NEW = "new"
     EXPANSION = "expansion"
     CONTRACTION = "contraction"
     CHURNED = "churned"
-
-
-def movement(before: Decimal, now: Decimal) -> Movement | None:
-    """None where nothing moved. Who paid nothing before is new, who pays nothing has churned."""
-    if now == before:
-        return None
-    if before == 0:
-        return Movement.NEW
-    if now == 0:
-        return Movement.CHURNED
-    return Movement.EXPANSION if now > before else Movement.CONTRACTION
 
 
 @dataclass(frozen=True)

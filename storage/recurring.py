@@ -42,6 +42,7 @@ def work_out(connection: Connection, days: Collection[date]) -> None:
         connection.execute(insert(recurring_days).values(day=day, unrated=unrated))
         if rows:
             connection.execute(insert(recurring_revenue), rows)
+            connection.execute(_TOTALS, {"day": day})
 
 
 def unrated_on(connection: Connection, day: date) -> int:
@@ -88,6 +89,11 @@ def _subscribed(rows: Iterable[Any]) -> tuple[list[Subscription], dict[Subscript
     return list(used), {subscription: units for subscription, units in used.items() if units}
 
 
+_TOTALS = text("""
+    INSERT INTO recurring_totals (day, currency, usage, subscriptions, customers)
+    SELECT day, currency, sum(usage), sum(subscriptions), count(*)
+    FROM recurring_revenue WHERE day = :day GROUP BY 1, 2
+""")
 _ACTIVE = text("""
     SELECT subscription.customer_id, customer.currency, plan.code, subscription.quantity,
            subscription.starts_on, subscription.ends_on, usage.used

@@ -319,6 +319,16 @@ recurring_days = Table(
     _whole("unrated"),
 )
 
+recurring_totals = Table(
+    "recurring_totals",
+    metadata,
+    Column("day", Date, primary_key=True),
+    Column("currency", Text, primary_key=True),
+    _amount("usage"),
+    _amount("subscriptions"),
+    _whole("customers"),
+)
+
 recurring_revenue = Table(
     "recurring_revenue",
     metadata,

@@ -117,8 +117,10 @@ def _declines(
 ) -> dict[int, list[UsageDecline]]:
     """By customer id; each metric for itself."""
     found: dict[int, list[UsageDecline]] = defaultdict(list)
-    first, second, third = (month.start for month in months)
-    for row in connection.execute(_USED, {"first": first, "second": second, "third": third}):
+    asked: dict[str, Any] = {"kept": 1 - threshold}
+    for name, month in zip(("first", "second", "third"), months, strict=True):
+        asked |= {name: month.start, f"days_of_{name}": month.days}
+    for row in connection.execute(_USED, asked):
         used = (row.first, row.second, row.third)
         decline = declining(row.metric, months, used, threshold=threshold)
         if decline is not None:
@@ -143,10 +145,12 @@ _USED = text("""
     LEFT JOIN usage_monthly third
          ON (third.month, third.customer_id, third.metric)
           = (:third, first.customer_id, first.metric)
-    WHERE first.month = :first AND second.quantity * 28 < first.quantity * 31
+    WHERE first.month = :first
+      AND second.quantity * :days_of_first <= first.quantity * :days_of_second * :kept
+      AND coalesce(third.quantity, 0) * :days_of_second <= second.quantity * :days_of_third * :kept
     ORDER BY 1, 2
 """)
-"""Who may have fallen by the day, however long the months are; the rule decides."""
+"""Few of many: those who `declining` can flag, and it decides."""
 
 _FAILED = text(f"""
     SELECT invoice.customer_id, invoice.number, invoice.first_failed_on

@@ -1,14 +1,16 @@
 """Monthly recurring revenue on a day, how it came there, and what was invoiced."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
+from typing import Any
 
 from sqlalchemy import Connection, text
 
 from domain.periods import BillingPeriod
-from domain.recurring import WINDOW_DAYS, Movement, movement
+from domain.recurring import WINDOW_DAYS, Movement
 from domain.reporting import ExchangeRate, growth
 from storage.recurring import unrated_on, work_out
 from storage.reports.currencies import Conversion, load_rates
@@ -101,7 +103,8 @@ def mrr(connection: Connection, *, as_of: date, currency: str, limit: int) -> Mr
     conversion = Conversion(load_rates(connection, currency, as_of), currencies)
     trend = _trend(connection, days, conversion)
     since = as_of - timedelta(WINDOW_DAYS)
-    movers = _movers(connection, since, as_of, conversion)
+    moved = {"since": since, "as_of": as_of, "limit": limit, **conversion.parameters}
+    rows = connection.execute(_MOVED, moved).all()
     by_day = {point.day: point for point in trend}
     now = by_day[as_of]
     return Mrr(
@@ -114,8 +117,15 @@ def mrr(connection: Connection, *, as_of: date, currency: str, limit: int) -> Mr
         growth=growth(now.mrr, by_day[since].mrr),
         trend=trend,
         since=since,
-        changes=tuple(_change(kind, movers, conversion.nothing) for kind in Movement),
-        movers=tuple(movers[:limit]),
+        changes=_changes(rows, conversion.nothing),
+        movers=tuple(
+            Mover(
+                *(row.account_number, row.name, Movement(row.kind)),
+                *(row.before, row.now, row.now - row.before),
+            )
+            for row in rows
+            if row.account_number is not None
+        ),
         billed=_billed(connection, as_of, currency),
         unrated=unrated_on(connection, as_of),
         rates=conversion.shown,
@@ -126,39 +136,34 @@ def _trend(
     connection: Connection, days: Sequence[date], conversion: Conversion
 ) -> tuple[MrrPoint, ...]:
     """The points behind the first of `days`, which is only what the second one is held against."""
-    found = {
-        row.day: row
-        for row in connection.execute(_TREND, {"days": list(days), **conversion.parameters})
-    }
-    nothing = conversion.nothing
+    found: dict[date, list[Any]] = defaultdict(list)
+    for row in connection.execute(_TOTALS, {"days": list(days)}):
+        found[row.day].append(row)
     points: list[MrrPoint] = []
     for day in days:
-        row = found.get(day)
-        usage, flat = (row.usage, row.subscriptions) if row else (nothing, nothing)
-        before = points[-1].mrr if points else nothing
-        customers = row.customers if row else 0
+        usage, flat = (
+            sum(
+                (conversion.of(getattr(row, part), row.currency) for row in found[day]),
+                conversion.nothing,
+            )
+            for part in ("usage", "subscriptions")
+        )
+        customers = sum(row.customers for row in found[day])
+        before = points[-1].mrr if points else conversion.nothing
         grown = growth(usage + flat, before)
         points.append(MrrPoint(day, usage + flat, usage, flat, customers, grown))
     return tuple(points[1:])
 
 
-def _movers(
-    connection: Connection, since: date, as_of: date, conversion: Conversion
-) -> list[Mover]:
-    """Everybody whose revenue moved, who moved most first."""
-    rows = connection.execute(
-        _MOVED, {"since": since, "as_of": as_of, **conversion.parameters}
-    ).all()
-    return [
-        Mover(row.account_number, row.name, kind, row.before, row.now, row.now - row.before)
-        for row in rows
-        if (kind := movement(row.before, row.now)) is not None
-    ]
-
-
-def _change(kind: Movement, movers: Sequence[Mover], nothing: Decimal) -> MrrChange:
-    mine = [mover.change for mover in movers if mover.kind is kind]
-    return MrrChange(kind, sum(mine, nothing), len(mine))
+def _changes(rows: Iterable[Any], nothing: Decimal) -> tuple[MrrChange, ...]:
+    """One of each kind, also where nobody moved that way."""
+    sums = {row.kind: row for row in rows if row.account_number is None}
+    return tuple(
+        MrrChange(kind, sums[kind].now - sums[kind].before, sums[kind].customers)
+        if kind in sums
+        else MrrChange(kind, nothing, 0)
+        for kind in Movement
+    )
 
 
 def _billed(connection: Connection, as_of: date, currency: str) -> Billed:
@@ -180,32 +185,36 @@ def _billed(connection: Connection, as_of: date, currency: str) -> Billed:
     return Billed(str(period), now, before, growth(now, before))
 
 
-_CURRENCIES = text("SELECT DISTINCT currency FROM recurring_revenue WHERE day = ANY(:days)")
-_RATES = """
-    unnest(CAST(:currencies AS text[]), CAST(:rates AS numeric[])) AS rates (currency, rate)
-"""
-_TREND = text(f"""
-    SELECT day, sum(round(usage * rate, :digits)) AS usage,
-           sum(round(subscriptions * rate, :digits)) AS subscriptions, count(*) AS customers
-    FROM recurring_revenue JOIN {_RATES} USING (currency)
-    WHERE day = ANY(:days) GROUP BY day
-""")  # noqa: S608 - of constants
-_MOVED = text(f"""
+_CURRENCIES = text("SELECT DISTINCT currency FROM recurring_totals WHERE day = ANY(:days)")
+_TOTALS = text("SELECT * FROM recurring_totals WHERE day = ANY(:days) ORDER BY day, currency")
+_MOVED = text("""
     WITH revenue AS (
         SELECT customer_id, day,
                round(usage * rate, :digits) + round(subscriptions * rate, :digits) AS amount
-        FROM recurring_revenue JOIN {_RATES} USING (currency)
+        FROM recurring_revenue
+        JOIN unnest(CAST(:currencies AS text[]), CAST(:rates AS numeric[]))
+             AS rates (currency, rate) USING (currency)
         WHERE day IN (:since, :as_of)
     ), compared AS (
         SELECT customer_id,
                coalesce(sum(amount) FILTER (WHERE day = :since), round(0.0, :digits)) AS before,
                coalesce(sum(amount) FILTER (WHERE day = :as_of), round(0.0, :digits)) AS now
         FROM revenue GROUP BY customer_id
+    ), moved AS (
+        SELECT *, CASE WHEN before = 0 THEN 'new' WHEN now = 0 THEN 'churned'
+                       WHEN now > before THEN 'expansion' ELSE 'contraction' END AS kind
+        FROM compared WHERE before <> now
+    ), most AS (
+        SELECT * FROM moved ORDER BY abs(now - before) DESC, customer_id LIMIT :limit
     )
-    SELECT account_number, name, before, now
-    FROM compared JOIN customers ON customers.id = compared.customer_id
-    WHERE before <> now ORDER BY abs(now - before) DESC, account_number
-""")  # noqa: S608 - of constants
+    SELECT kind, sum(before) AS before, sum(now) AS now, count(*) AS customers,
+           NULL AS account_number, NULL AS name
+    FROM moved GROUP BY kind
+    UNION ALL
+    (SELECT kind, before, now, 1, account_number, name
+     FROM most JOIN customers ON customers.id = most.customer_id
+     ORDER BY abs(now - before) DESC, account_number)
+""")
 _LATEST_MONTH = text("""
     SELECT max(period_start) FROM invoices
     WHERE issued_on <= :as_of AND collection_state IS NOT NULL

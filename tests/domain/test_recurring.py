@@ -13,10 +13,8 @@ from domain.periods import BillingPeriod
 from domain.plans import PlanKind, PlanPrice, PriceBook, Tier
 from domain.rating import Subscription, rate_graduated
 from domain.recurring import (
-    Movement,
     Recurring,
     declining,
-    movement,
     recurring_revenue,
     window_start,
 )
@@ -122,21 +120,6 @@ def test_usage_is_priced_as_the_cycle_prices_it(units: int) -> None:
 def test_the_window_has_four_of_each_weekday() -> None:
     assert window_start(FEBRUARY_END) == date(2026, 2, 1)
     assert window_start(date(2026, 3, 1)) == date(2026, 2, 2)
-
-
-@pytest.mark.parametrize(
-    ("before", "now", "expected"),
-    [
-        (0, 0, None),
-        (5, 5, None),
-        (0, 5, Movement.NEW),
-        (5, 0, Movement.CHURNED),
-        (5, 6, Movement.EXPANSION),
-        (6, 5, Movement.CONTRACTION),
-    ],
-)
-def test_every_movement_has_one_name(before: int, now: int, expected: Movement | None) -> None:
-    assert movement(Decimal(before), Decimal(now)) is expected
 
 
 def fall(*used: Any, threshold: str = "0.10") -> Decimal | None:

@@ -75,6 +75,14 @@ CREATE TABLE recurring_revenue (
     subscriptions numeric NOT NULL,
     PRIMARY KEY (day, customer_id) INCLUDE (currency, usage, subscriptions)
 );
+CREATE TABLE recurring_totals (
+    day           date NOT NULL REFERENCES recurring_days ON DELETE CASCADE,
+    currency      text NOT NULL,
+    usage         numeric NOT NULL,
+    subscriptions numeric NOT NULL,
+    customers     integer NOT NULL,
+    PRIMARY KEY (day, currency)
+);
 """
 
 BEFORE = """
