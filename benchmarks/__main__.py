@@ -13,6 +13,7 @@ from benchmarks.bare_loop import run_bare_loop
 from benchmarks.datasets import write_many
 from benchmarks.house import FEBRUARY, Cost, House, MeasuredCycle, open_house
 from benchmarks.pdf import median_pdf_cpu
+from benchmarks.reports import measure as measure_reports
 from demo.dataset import write_dataset
 from workflows.connection import connect
 from workflows.ids import billing_cycle_id
@@ -24,7 +25,10 @@ BY_HAND_SECONDS = 34
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "--customers", type=int, default=2_000, help="size of the large cycle; 0 leaves it out"
+        "--customers",
+        type=int,
+        default=2_000,
+        help="size of the large cycle; 0 leaves it and the reports out",
     )
     wanted = parser.parse_args()
     table = Table("figure", "measured", "budget", title="What a cycle costs")
@@ -43,6 +47,8 @@ def main() -> None:
     if wanted.customers:
         _large_rows(table, small, wanted.customers // 200)
     out.print(table)
+    if wanted.customers:
+        out.print(measure_reports())
 
 
 def _cycle_rows(table: Table, cycle: MeasuredCycle, behind: Cost) -> None:

@@ -16,7 +16,8 @@ from demo.dataset import write_dataset
 
 REPORTS = ("outstanding", "revenue-by-customer", "mrr", "churn-risk")
 DAYS = [date(2026, 3, 1) + timedelta(place) for place in range(28)]
-"""The reports are asked about each of them, twice."""
+"""The reports are asked about each of them; what is kept for a day is made at its first time."""
+TIMES = 4
 BUDGET_MS = 150
 out = Console()
 
@@ -33,12 +34,17 @@ def measure() -> Table:
         invoices = fill(house.engine)
         took = time.monotonic() - began
         title = f"{invoices:,} invoices, {CUSTOMERS:,} customers, made in {took:.0f} s"
-        table = Table("report", "first", "median", "95th percentile", "budget", title=title)
+        table = Table(
+            *("report", "a day's first time, median", "then: median", "95th percentile", "budget"),
+            title=title,
+        )
         for report in REPORTS:
-            first, *times = _times(house.http, f"/api/billing/{report}")
+            path = f"/api/billing/{report}"
+            first = [_ask(house.http, path, day) for day in DAYS]
+            times = [_ask(house.http, path, day) for day in DAYS * TIMES]
             table.add_row(
                 report,
-                f"{first:.0f} ms",
+                f"{statistics.median(first):.0f} ms",
                 f"{statistics.median(times):.0f} ms",
                 f"{statistics.quantiles(times, n=20)[-1]:.0f} ms",
                 f"{BUDGET_MS} ms",
@@ -46,14 +52,11 @@ def measure() -> Table:
     return table
 
 
-def _times(http: httpx.Client, path: str) -> list[float]:
-    """Milliseconds of each request; the first one and every day's first are among them."""
-    found = []
-    for day in (*DAYS, *DAYS):
-        began = time.perf_counter()
-        http.get(path, params={"as_of": day.isoformat()}, timeout=120).raise_for_status()
-        found.append((time.perf_counter() - began) * 1000)
-    return found
+def _ask(http: httpx.Client, path: str, day: date) -> float:
+    """Milliseconds of one request."""
+    began = time.perf_counter()
+    http.get(path, params={"as_of": day.isoformat()}, timeout=120).raise_for_status()
+    return (time.perf_counter() - began) * 1000
 
 
 if __name__ == "__main__":

@@ -117,10 +117,14 @@ _REVENUE = text(f"""
                coalesce(sum(amount) FILTER (WHERE period_start = :month_before),
                         round(0.0, :digits)) AS before
         FROM sums GROUP BY customer_id
+    ), totals AS (
+        SELECT sum(revenue) AS total, sum(before) AS total_before,
+               count(*) FILTER (WHERE revenue <> 0) AS billed
+        FROM customer
+    ), top AS (
+        SELECT * FROM customer ORDER BY revenue DESC, before DESC, customer_id LIMIT :limit
     )
-    SELECT account_number, name, segment, revenue, before,
-           sum(revenue) OVER () AS total, sum(before) OVER () AS total_before,
-           count(*) FILTER (WHERE revenue <> 0) OVER () AS billed
-    FROM customer JOIN customers ON customers.id = customer.customer_id
-    ORDER BY revenue DESC, before DESC, account_number LIMIT :limit
+    SELECT account_number, name, segment, revenue, before, total, total_before, billed
+    FROM top JOIN customers ON customers.id = top.customer_id CROSS JOIN totals
+    ORDER BY revenue DESC, before DESC, account_number
 """)  # noqa: S608 - of constants
