@@ -142,7 +142,11 @@ class _Run:
             self._overtake(row["starts_on"] for row in rows)
         if path := self._path(INVOICES):
             rows = history_file.read_history(
-                self._connection, path, self.problems, accounts=self._accounts
+                self._connection,
+                path,
+                self.problems,
+                accounts=self._accounts,
+                today=self._today,
             )
             self._write(INVOICES, rows, partial(history_file.write_history, today=self._today))
 

@@ -46,22 +46,29 @@ COLUMNS = {
     **dict.fromkeys(_AMOUNTS, fields.amount),
     "status": fields.one_of(_STATUSES),
 }
+OPTIONAL = {"paid_on": fields.optional_day}
 _FROZEN = tuple(name for name in COLUMNS if name not in ("number", "amount_paid", "status"))
 """What an invoice keeps for good: payments and reminders change the rest in Billwright."""
 
 
 def read_history(
-    connection: Connection, path: Path, problems: Problems, *, accounts: Container[str]
+    connection: Connection,
+    path: Path,
+    problems: Problems,
+    *,
+    accounts: Container[str],
+    today: date,
 ) -> list[dict[str, Any]]:
     """The invoices that are new; one that is known must be the same in what does not change.
 
-    A customer has one invoice a period, void ones aside.
+    A customer has one invoice a period, void ones aside. `today`: the day of the import, behind
+    which nothing can have been paid.
     """
     known = _known_invoices(connection)
     seen: dict[str, Record] = {}
     taken = _billed_periods(connection)
     new: list[dict[str, Any]] = []
-    for record in read_records(path, COLUMNS, problems):
+    for record in read_records(path, COLUMNS, problems, optional=OPTIONAL):
         row = record.values
         if row["account_number"] not in accounts:
             problems.add(
@@ -70,13 +77,14 @@ def read_history(
         elif row["number"] in seen:
             first = seen[row["number"]]
             where = f"stands in line {first.line}"
-            _same(path.name, record, problems, first.values, tuple(COLUMNS), where)
+            _same(path.name, record, problems, first.values, (*COLUMNS, *OPTIONAL), where)
         elif row["number"] in known:
             seen[row["number"]] = record
             _same(path.name, record, problems, known[row["number"]], _FROZEN, "is known")
         else:
             seen[row["number"]] = record
-            if _sound(path.name, record, problems) and _alone(path.name, record, problems, taken):
+            sound = _sound(path.name, record, problems, today)
+            if sound and _alone(path.name, record, problems, taken):
                 new.append(row)
     return new
 
@@ -84,8 +92,8 @@ def read_history(
 def write_history(connection: Connection, rows: list[dict[str, Any]], *, today: date) -> None:
     """Adds the invoices, what was paid on them as one payment each, and their audit entries.
 
-    The files do not say when an invoice was paid: it counts as paid on its due date, and on
-    `today`, the day of the import, where that comes first.
+    A payment without its day counts as made on the due date, and on `today`, the day of the
+    import, where that comes first.
     """
     if not rows:
         return
@@ -102,7 +110,7 @@ def write_history(connection: Connection, rows: list[dict[str, Any]], *, today: 
             total = max(row["total"], Decimal(0))
             receivables.enter(connection, invoice_id, on=row["issued_on"], amount=total)
         if row["amount_paid"] > 0:
-            paid_on = min(row["due_on"], today)
+            paid_on = _paid_on(row, today)
             receivables.enter(connection, invoice_id, on=paid_on, amount=-row["amount_paid"])
             connection.execute(
                 insert(payments).values(
@@ -160,12 +168,13 @@ def _same(
     number = record.values["number"]
     for name in columns:
         if record.values[name] != known[name]:
-            reason = f"{number} {where} with {known[name]}; an invoice does not change by import"
+            found = "nothing" if known[name] is None else known[name]
+            reason = f"{number} {where} with {found}; an invoice does not change by import"
             problems.add(file, record.line, name, reason)
             return
 
 
-def _sound(file: str, record: Record, problems: Problems) -> bool:
+def _sound(file: str, record: Record, problems: Problems, today: date) -> bool:
     """Whether the row's figures and dates fit each other."""
     row = record.values
     before = problems.count
@@ -173,6 +182,13 @@ def _sound(file: str, record: Record, problems: Problems) -> bool:
         parse_invoice_number(row["number"])
     except BillwrightError as refusal:
         problems.add(file, record.line, "number", refusal.message)
+    _check_amounts(file, record, problems)
+    _check_days(file, record, problems, today)
+    return problems.count == before
+
+
+def _check_amounts(file: str, record: Record, problems: Problems) -> None:
+    row = record.values
     for name in _AMOUNTS:
         if round_money(row[name], row["currency"]) != row[name]:
             problems.add(file, record.line, name, f"has a fraction of a {row['currency']} cent")
@@ -187,9 +203,25 @@ def _sound(file: str, record: Record, problems: Problems) -> bool:
             problems.add(file, record.line, "amount_paid", reason)
     elif (row["status"] == "paid") != (row["amount_paid"] == row["total"]):
         problems.add(file, record.line, "status", "does not fit amount_paid")
+
+
+def _check_days(file: str, record: Record, problems: Problems, today: date) -> None:
+    row = record.values
     if row["due_on"] < row["issued_on"]:
         problems.add(file, record.line, "due_on", "is before issued_on")
-    return problems.count == before
+    if row["paid_on"] is None:
+        return
+    if row["amount_paid"] == 0:
+        problems.add(file, record.line, "paid_on", "is given and amount_paid is 0; leave it empty")
+    elif row["paid_on"] < row["issued_on"]:
+        problems.add(file, record.line, "paid_on", "is before issued_on")
+    elif row["paid_on"] > today:
+        problems.add(file, record.line, "paid_on", f"lies in the future; today is {today}")
+
+
+def _paid_on(row: dict[str, Any], today: date) -> date:
+    paid_on: date = row["paid_on"] or min(row["due_on"], today)
+    return paid_on
 
 
 def _billed_periods(connection: Connection) -> dict[tuple[str, BillingPeriod], str]:
@@ -250,7 +282,7 @@ def _invoice_values(
         "issued_on": row["issued_on"],
         "due_on": row["due_on"],
         "issued_at": func.now(),
-        "settled_on": min(row["due_on"], today) if row["status"] == "paid" else None,
+        "settled_on": _paid_on(row, today) if row["status"] == "paid" else None,
         # nobody is dunned for what an older system sent until a person says so
         "on_hold": not settled,
     }

@@ -238,6 +238,23 @@ HISTORY: list[Case] = [
     ),
     ("invoices.csv", history(due_on="2026-01-31"), 2, "due_on", "before issued_on"),
     ("invoices.csv", history(status="draft"), 2, "status", "none of"),
+    ("invoices.csv", history(paid_on="soon"), 2, "paid_on", "is not a date"),
+    ("invoices.csv", history(paid_on="2026-01-31"), 2, "paid_on", "before issued_on"),
+    ("invoices.csv", history(paid_on="2999-01-01"), 2, "paid_on", "lies in the future"),
+    (
+        "invoices.csv",
+        history(paid_on="2026-02-10", status="issued", amount_paid="0.00"),
+        2,
+        "paid_on",
+        "amount_paid is 0",
+    ),
+    (
+        "invoices.csv",
+        csv_text([invoice_row(paid_on=""), invoice_row(paid_on="2026-02-10")]),
+        3,
+        "paid_on",
+        "INV-2026-01-0001 stands in line 2 with nothing",
+    ),
     (
         "invoices.csv",
         csv_text([invoice_row(), invoice_row("INV-2026-01-0002")]),

@@ -31,7 +31,7 @@ GOOD_ROWS = {
     "subscriptions.csv": subscription_row(),
     "tax_rates.csv": tax_rate_row(),
     "usage.csv": usage_row(),
-    "invoices.csv": invoice_row(),
+    "invoices.csv": invoice_row(paid_on="2026-02-17"),
 }
 CELLS = st.text(max_size=12) | st.sampled_from(
     ["", "0", "-1", "1e9", "9" * 15, "2026-02-03", "9999-12-31", "NaN", "\0", "\\N", "\\.", '"']
