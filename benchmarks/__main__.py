@@ -34,7 +34,7 @@ def main() -> None:
     table = Table("figure", "measured", "budget", title="What a cycle costs")
     table.columns[1].justify = "right"
     with tempfile.TemporaryDirectory() as folder:
-        write_dataset(Path(folder))
+        write_dataset(Path(folder), history=False)
         with open_house() as house:
             imported = house.load(Path(folder))
             small = house.run_cycle()

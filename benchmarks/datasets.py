@@ -10,8 +10,8 @@ OF_CUSTOMERS = ("customers.csv", "subscriptions.csv", "usage.csv.gz")
 
 
 def write_many(target: Path, times: int) -> None:
-    """Writes the demonstration's data set `times` over, under further account numbers."""
-    write_dataset(target)
+    """Writes the demonstration's February `times` over, under further account numbers."""
+    write_dataset(target, history=False)
     for name in OF_CUSTOMERS:
         path = target / name
         header, rows = _read(path)

@@ -14,10 +14,18 @@ import httpx
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from sqlalchemy import Connection
 
 from demo.behaviour import hand_over_cards
-from demo.dataset import write_dataset
-from demo.figures import Figure, closing_figures, february_figures, opening_figures
+from demo.dataset import BILLED_MONTH, write_dataset
+from demo.figures import (
+    Figure,
+    closing_figures,
+    february_figures,
+    growth_figures,
+    opening_figures,
+    owed_figures,
+)
 from demo.story import LAST_DAY, Stage, tell_the_fortnight, wait_for_first_contact
 from domain.errors import BillwrightError
 from settings import Settings, settings
@@ -28,7 +36,7 @@ from storage.api_keys import Role, create_key
 from storage.engine import make_engine, transaction
 from storage.importing.directory import import_directory
 
-PERIOD, ISSUED_ON = "2026-02", date(2026, 3, 1)
+PERIOD, ISSUED_ON = BILLED_MONTH, date(2026, 3, 1)
 DAY_SECONDS = 1
 """How long a business day lasts, counted from the release of the reminders."""
 MAILS_PER_SECOND = 100
@@ -64,8 +72,12 @@ def _run(*, stay: bool, day_seconds: int) -> None:
     with embedded(configured, parts=(WORKER, API)) as stack:
         out.print(f"Stack: PostgreSQL, Temporal, mailbox, worker and API, {_since(began)}")
         began = time.monotonic()
-        key, rows = _import(at(configured, stack.addresses()))
-        out.print(f"Import: {rows:,} usage events of 200 customers, {_since(began)}")
+        key, added = _import(at(configured, stack.addresses()))
+        out.print(
+            f"Import: {added['usage.csv.gz']:,} usage events and {added['invoices.csv']} invoices "
+            f"of an older system, of {added['customers.csv']} customers, {_since(began)}",
+            soft_wrap=True,
+        )
         hand_over_cards(stack.addresses())
         engine = make_engine(stack.addresses().database_url, pool_size=2)
         with httpx.Client(
@@ -87,8 +99,8 @@ def _run(*, stay: bool, day_seconds: int) -> None:
                 time.sleep(3600)
 
 
-def _import(found: Settings) -> tuple[str, int]:
-    """An admin's key and the number of usage events imported."""
+def _import(found: Settings) -> tuple[str, dict[str, int]]:
+    """An admin's key, and how many rows of each file were imported."""
     engine = make_engine(found.database_url or "", pool_size=2)
     with tempfile.TemporaryDirectory() as folder:
         write_dataset(Path(folder))
@@ -96,7 +108,7 @@ def _import(found: Settings) -> tuple[str, int]:
     with transaction(engine) as connection:
         key = create_key(connection, "demo", Role.ADMIN)
     engine.dispose()
-    return key, report.added["usage.csv.gz"]
+    return key, report.added
 
 
 def _tell(stage: Stage) -> None:
@@ -107,12 +119,23 @@ def _tell(stage: Stage) -> None:
     _print(f"{PERIOD}, billed on {ISSUED_ON}, reminders held", [*figures, took])
     wait_for_first_contact(stage)
     with transaction(stage.engine) as connection:
-        _print(f"As of {ISSUED_ON}", opening_figures(connection, ISSUED_ON))
+        opening = opening_figures(connection, PERIOD, ISSUED_ON)
+        _print(f"As of {ISSUED_ON}, {PERIOD} alone", opening)
+        _print(f"As of {ISSUED_ON}, with the months before", _standing(stage.api, connection))
     out.print(f"The reminders are released; from here on a day lasts {stage.day_seconds} s.")
     tell_the_fortnight(stage)
     with transaction(stage.engine) as connection:
         last = ISSUED_ON + timedelta(days=LAST_DAY)
-        _print(f"As of {last}, day {LAST_DAY}", closing_figures(connection, ISSUED_ON))
+        _print(f"As of {last}, day {LAST_DAY}", closing_figures(connection, PERIOD, ISSUED_ON))
+
+
+def _standing(client: httpx.Client, connection: Connection) -> list[Figure]:
+    """Growth and ages: what a month alone cannot tell."""
+    day = {"as_of": ISSUED_ON.isoformat()}
+    month = {**day, "period": PERIOD}
+    revenue = _checked(client.get("/api/billing/revenue-by-customer", params=month))
+    owed = _checked(client.get("/api/billing/outstanding", params=day))
+    return [*growth_figures(connection, revenue, PERIOD), *owed_figures(owed)]
 
 
 def _wait_until_ready(client: httpx.Client) -> None:

@@ -1,4 +1,4 @@
-"""The demo data set: 200 customers, their plans and their usage in February 2026.
+"""The demo data set: 200 customers, their plans, their usage in February 2026, and what was before.
 
 `demo/data/` holds inputs only. Its files are in the import format already, but for one:
 `usage_by_month.csv` gives each customer's month as one number, which is spread over usage events
@@ -11,13 +11,14 @@ import gzip
 import io
 import shutil
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import accumulate
 from pathlib import Path
 
 DATA = Path(__file__).parent / "data"
+BILLED_MONTH = "2026-02"
 IMPORTED_AS_IS = (
     "seller.json",
     "meridian-logo.svg",
@@ -26,11 +27,14 @@ IMPORTED_AS_IS = (
     "customers.csv",
     "subscriptions.csv",
 )
+OLD_INVOICES = "invoices.csv"
 USAGE_COLUMNS = ("event_id", "account_number", "metric", "occurred_at", "quantity")
 
-# Events a month: this many for every customer, and one more for so many units.
+# Events a month: this many for every customer, and one more for so many units. The months that
+# nobody bills are coarser, since each event costs the import the same.
 _BASE_EVENTS = 120
 _UNITS_PER_EXTRA_EVENT = 600
+_UNITS_PER_EXTRA_EVENT_BEFORE = 2_400
 
 # Relative traffic of each hour in UTC, 00 to 23: quiet nights, a busy European day that runs over
 # into the American one.
@@ -94,15 +98,21 @@ class TrafficProfile:
         return f"{self.month}-{day + 1:02d}T{hour_of_day:02d}:{minute:02d}:{second:02d}Z"
 
 
-def write_dataset(target: Path) -> None:
+def write_dataset(target: Path, *, history: bool = True) -> None:
     """Writes the data set into the directory `target`, as `billwright import` reads it.
 
-    `target` is made where it is missing; files of the same names are replaced.
+    `history`: with the invoices of the older system, and the usage before February. `target` is
+    made where it is missing; files of the same names are replaced.
     """
     target.mkdir(parents=True, exist_ok=True)
     for name in IMPORTED_AS_IS:
         shutil.copyfile(DATA / name, target / name)
-    _write_usage(target / "usage.csv.gz")
+    months = read_usage_by_month()
+    if history:
+        shutil.copyfile(DATA / OLD_INVOICES, target / OLD_INVOICES)
+    else:
+        months = [usage for usage in months if usage.month == BILLED_MONTH]
+    _write_usage(target / "usage.csv.gz", months)
 
 
 def read_usage_by_month(path: Path = DATA / "usage_by_month.csv") -> list[MonthOfUsage]:
@@ -135,7 +145,8 @@ def usage_events(
     divide the month's traffic into equal slots; a hash of the event id places each inside its
     slot and makes some larger than others.
     """
-    count = min(usage.quantity, _BASE_EVENTS + usage.quantity // _UNITS_PER_EXTRA_EVENT)
+    units = _UNITS_PER_EXTRA_EVENT if usage.month == BILLED_MONTH else _UNITS_PER_EXTRA_EVENT_BEFORE
+    count = min(usage.quantity, _BASE_EVENTS + usage.quantity // units)
     ids = [f"evt-{usage.account_number}-{usage.month}-{n:06d}" for n in range(1, count + 1)]
     draws = [_draws(event_id) for event_id in ids]
     quantities = _divide(usage.quantity, [size for _, size in draws])
@@ -166,8 +177,11 @@ def _divide(total: int, sizes: list[int]) -> Iterator[int]:
         given = upto
 
 
-def _write_usage(path: Path) -> None:
-    """Sorted by account and time. No file name and no time in the gzip header: stable bytes."""
+def _write_usage(path: Path, months: Iterable[MonthOfUsage]) -> None:
+    """In the order of `months`, and of time in each.
+
+    No file name and no time in the gzip header: stable bytes.
+    """
     profiles: dict[str, TrafficProfile] = {}
     with (
         path.open("wb") as raw,
@@ -176,7 +190,7 @@ def _write_usage(path: Path) -> None:
     ):
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(USAGE_COLUMNS)
-        for usage in read_usage_by_month():
+        for usage in months:
             if usage.month not in profiles:
                 profiles[usage.month] = TrafficProfile.of(usage.month)
             writer.writerows(usage_events(usage, profiles[usage.month]))

@@ -1,12 +1,15 @@
-"""The figures of a billed month, read back from the database."""
+"""The figures of a billed month, read back from the database and from the API's reports."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
+from typing import Any
 
 from sqlalchemy import Connection, text
 
 from domain.periods import BillingPeriod
+from domain.reporting import growth
 from domain.tax import EU_MEMBER_STATES
 from storage import cycles
 from storage.invoices import load_invoice
@@ -82,9 +85,10 @@ def february_figures(connection: Connection, period: str) -> list[Figure]:
     ]
 
 
-def opening_figures(connection: Connection, issued_on: date) -> list[Figure]:
-    """The charges of the first day and what is open on it, by business date."""
-    row = connection.execute(_OPENING, {"on": issued_on}).one()
+def opening_figures(connection: Connection, period: str, issued_on: date) -> list[Figure]:
+    """The charges of the first day and what of `period` is open on it, by business date."""
+    month = BillingPeriod.parse(period).start
+    row = connection.execute(_OPENING, {"month": month, "on": issued_on}).one()
     return [
         Figure("cards charged / succeeded", f"{row.charged} / {row.succeeded}"),
         Figure("received by card", f"{row.received:,f}"),
@@ -99,11 +103,50 @@ def opening_figures(connection: Connection, issued_on: date) -> list[Figure]:
     ]
 
 
-def closing_figures(connection: Connection, issued_on: date) -> list[Figure]:
-    """How it stands on day 14."""
+def growth_figures(connection: Connection, revenue: Mapping[str, Any], period: str) -> list[Figure]:
+    """What was billed for `period`, beside the month before; `revenue` as the API reports it."""
+    month = BillingPeriod.parse(period)
+    before = month.previous()
+    now, then = (
+        connection.execute(_BILLED, {"month": billed.start}).scalar_one()
+        for billed in (month, before)
+    )
+    return [
+        Figure(
+            f"billed with tax in {month} / growth over {before}",
+            f"{now:,f} / {_signed(growth(now, then))}",
+        ),
+        Figure(
+            f"revenue without tax in {month} / growth over {before}",
+            f"{Decimal(revenue['revenue']):,f} / {_signed(revenue['growth'])}",
+        ),
+    ]
+
+
+def owed_figures(owed: Mapping[str, Any]) -> list[Figure]:
+    """What is open by days past due; `owed` as the API reports it."""
+    return [
+        Figure(
+            f"outstanding: {owed['invoices']} invoices of {owed['customers']} customers",
+            f"{Decimal(owed['total']):,f}",
+        ),
+        *(
+            Figure(
+                f"  {aged['bucket']}: {aged['invoices']} of {owed['invoices']} invoices / share",
+                f"{Decimal(aged['amount']):,f} / {aged['share']} %",
+            )
+            for aged in owed["buckets"]
+        ),
+    ]
+
+
+def closing_figures(connection: Connection, period: str, issued_on: date) -> list[Figure]:
+    """How `period` stands on day 14."""
+    month = BillingPeriod.parse(period).start
     week = issued_on + timedelta(days=7)
-    row = connection.execute(_CLOSING, {"week": week}).one()
-    review = connection.execute(_IN_REVIEW).all()
+    row = connection.execute(_CLOSING, {"month": month, "week": week}).one()
+    review = connection.execute(_IN_REVIEW, {"month": month}).all()
+    still_open = sum((case.open_amount for case in review), Decimal(0))
     return [
         Figure(f"failed cards replaced and paid by {week}", f"{row.recovered} of {row.failed}"),
         Figure("wires booked by reference", f"{row.wires} of {row.statement_lines}"),
@@ -121,21 +164,35 @@ def closing_figures(connection: Connection, issued_on: date) -> list[Figure]:
             )
             for case in review
         ),
-        Figure("open", f"{sum((case.open_amount for case in review), Decimal(0)):,f}"),
+        Figure(
+            f"of {period} still open",
+            f"{still_open:,f}",
+        ),
     ]
 
+
+def _signed(percent: Decimal | str | None) -> str:
+    return "-" if percent is None else f"{Decimal(percent):+} %"
+
+
+_BILLED = text("""
+    SELECT coalesce(sum(total), 0.00) FROM invoices
+    WHERE period_start = :month AND number IS NOT NULL AND status <> 'void'
+""")
 
 _OPENING = text("""
     WITH first AS (
         SELECT payments.*, invoices.total FROM payments
         JOIN invoices ON invoices.id = payments.invoice_id
-        WHERE payments.attempt = 1
+        WHERE payments.attempt = 1 AND invoices.period_start = :month
     ), balance AS (
         SELECT invoices.id, invoices.customer ->> 'payment_method' AS method,
                invoices.total - coalesce((
                    SELECT sum(allocated) FROM payments
                    WHERE invoice_id = invoices.id AND business_date <= :on), 0) AS amount
-        FROM invoices WHERE number IS NOT NULL AND status <> 'void' AND issued_on <= :on
+        FROM invoices
+        WHERE period_start = :month AND number IS NOT NULL AND status <> 'void'
+          AND issued_on <= :on
     )
     SELECT (SELECT count(*) FROM first) AS charged,
            (SELECT count(*) FROM first WHERE status = 'succeeded') AS succeeded,
@@ -149,9 +206,12 @@ _OPENING = text("""
 """)
 
 _CLOSING = text("""
-    SELECT (SELECT count(*) FROM invoices WHERE first_failed_on IS NOT NULL) AS failed,
-           (SELECT count(*) FROM invoices
-            WHERE first_failed_on IS NOT NULL AND status = 'paid' AND settled_on <= :week)
+    WITH failed AS (
+        SELECT status, settled_on FROM invoices
+        WHERE period_start = :month AND first_failed_on IS NOT NULL
+    )
+    SELECT (SELECT count(*) FROM failed) AS failed,
+           (SELECT count(*) FROM failed WHERE status = 'paid' AND settled_on <= :week)
                AS recovered,
            (SELECT count(*) FROM bank_transactions WHERE amount > 0) AS statement_lines,
            (SELECT count(DISTINCT bank_transaction_id) FROM bank_matches
@@ -172,5 +232,5 @@ _IN_REVIEW = text("""
     SELECT number, account_number, customers.name,
            total - amount_paid - amount_credited AS open_amount
     FROM invoices JOIN customers ON customers.id = invoices.customer_id
-    WHERE invoices.status IN ('issued', 'overdue') ORDER BY number
+    WHERE period_start = :month AND invoices.status IN ('issued', 'overdue') ORDER BY number
 """)

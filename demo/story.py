@@ -13,6 +13,7 @@ from sqlalchemy import Engine, text
 
 from demo.behaviour import CardPayer, Inbox, billing_emails, card_payers, leave_card
 from demo.wires import wires_of, write_statement
+from domain.periods import BillingPeriod
 from stack.errors import StackError
 from storage.engine import transaction
 from storage.sellers import current_seller
@@ -46,13 +47,19 @@ class Stage:
     day_seconds: int
     out: Console
 
+    @property
+    def month(self) -> date:
+        """First day of the period; old invoices have another."""
+        return BillingPeriod.parse(self.period).start
+
 
 def wait_for_first_contact(stage: Stage) -> None:
     """Until every invoice's first e-mail is sent: behind the charge of its card, if it has one."""
     _until(
         stage,
         "every invoice's first e-mail",
-        """SELECT count(*) = 0 FROM invoices WHERE status <> 'void' AND NOT EXISTS (
+        """SELECT count(*) = 0 FROM invoices
+           WHERE period_start = :month AND status <> 'void' AND NOT EXISTS (
                SELECT FROM emails WHERE invoice_id = invoices.id AND sent_at IS NOT NULL)""",
     )
 
@@ -73,8 +80,8 @@ def tell_the_fortnight(stage: Stage) -> None:
         stage,
         "the steps of day 14",
         """SELECT count(*) = 0 FROM invoices
-           WHERE status IN ('issued', 'overdue') AND first_failed_on IS NOT NULL
-             AND collection_state <> 'manual_review'""",
+           WHERE period_start = :month AND status IN ('issued', 'overdue')
+             AND first_failed_on IS NOT NULL AND collection_state <> 'manual_review'""",
         narrator.tell,
     )
     _until(
@@ -82,8 +89,11 @@ def tell_the_fortnight(stage: Stage) -> None:
         "every wire booked and every e-mail of the steps sent",
         """SELECT NOT EXISTS (SELECT FROM bank_matches WHERE booked_at IS NULL)
               AND NOT EXISTS (SELECT FROM emails WHERE sent_at IS NULL)
-              AND (SELECT count(*) FROM emails WHERE kind = 'review_notice')
-                = (SELECT count(*) FROM invoices WHERE collection_state = 'manual_review')""",
+              AND NOT EXISTS (
+               SELECT FROM invoices
+               WHERE period_start = :month AND collection_state = 'manual_review'
+                 AND NOT EXISTS (SELECT FROM emails
+                                 WHERE invoice_id = invoices.id AND kind = 'review_notice'))""",
         narrator.tell,
     )
     narrator.tell()
@@ -126,7 +136,7 @@ class _Narrator:
         with transaction(self._stage.engine) as connection:
             rows = connection.execute(
                 _NEWS,
-                {"seen": self._seen, "told": list(_TOLD), "start": f"{self._stage.period}-01"},
+                {"seen": self._seen, "told": list(_TOLD), "month": self._stage.month},
             ).all()
         for row in rows:
             self._seen = row.id
@@ -145,7 +155,7 @@ _NEWS = text("""
     JOIN invoices ON invoices.number = log.subject
     JOIN customers ON customers.id = invoices.customer_id
     WHERE log.id > :seen AND log.subject_kind = 'invoice' AND log.event = ANY(:told)
-      AND invoices.period_start = CAST(:start AS date) AND invoices.first_failed_on IS NOT NULL
+      AND invoices.period_start = :month AND invoices.first_failed_on IS NOT NULL
     ORDER BY log.id
 """)
 
@@ -153,11 +163,11 @@ _NEWS = text("""
 def _until(
     stage: Stage, what: str, condition: str, meanwhile: Callable[[], None] = lambda: None
 ) -> None:
-    """Waits until `condition` is true in the database."""
+    """Waits until `condition` is true in the database; `:month` is the first day of the stage's."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while time.monotonic() < deadline:
         with transaction(stage.engine) as connection:
-            if connection.execute(text(condition)).scalar_one():
+            if connection.execute(text(condition), {"month": stage.month}).scalar_one():
                 return
         meanwhile()
         time.sleep(0.2)

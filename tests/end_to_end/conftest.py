@@ -56,7 +56,8 @@ class House:
         )
 
     def import_february(self, folder: Path) -> None:
-        write_dataset(folder)
+        """February alone: the months before it change nothing of what it bills."""
+        write_dataset(folder, history=False)
         import_directory(self.engine, folder, now=datetime.now(UTC))
         hand_over_cards(self.addresses)
 

@@ -1,0 +1,154 @@
+"""The demonstration's months before February fit each other and the rules that bill February."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from datetime import date
+from decimal import Decimal
+from itertools import pairwise
+
+import pytest
+from sqlalchemy import Engine, select, text
+
+from demo.dataset import read_usage_by_month, write_dataset
+from domain.invoice import draft_invoice
+from domain.money import round_money
+from domain.periods import BillingPeriod
+from domain.rating import LineKind
+from domain.reporting import growth
+from domain.tax import TaxPolicy, determine_tax
+from storage.customers import billed_customer, subscriptions_of, usage_of
+from storage.engine import transaction
+from storage.importing.directory import import_directory
+from storage.price_list import load_price_list
+from storage.reports.outstanding import outstanding
+from storage.tables import customers, invoices
+from tests.builders import NOW
+
+NOVEMBER, DECEMBER, JANUARY = (
+    BillingPeriod(2025, 11),
+    BillingPeriod(2025, 12),
+    BillingPeriod(2026, 1),
+)
+DUE = {
+    NOVEMBER: date(2025, 12, 31),
+    DECEMBER: date(2026, 1, 31),
+    JANUARY: date(2026, 3, 3),
+}
+
+
+@pytest.fixture(scope="module")
+def imported(
+    fresh_engine: Callable[[], AbstractContextManager[Engine]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Engine]:
+    folder = tmp_path_factory.mktemp("demo")
+    write_dataset(folder)
+    with fresh_engine() as engine:
+        assert import_directory(engine, folder, now=NOW).late == {}
+        yield engine
+
+
+@pytest.mark.parametrize("period", [DECEMBER, JANUARY], ids=str)
+def test_an_old_invoice_is_what_the_rules_make_of_the_usage(
+    imported: Engine, period: BillingPeriod
+) -> None:
+    with transaction(imported) as connection:
+        rules = load_price_list(connection, TaxPolicy())
+        rows = connection.execute(select(customers).order_by(customers.c.account_number)).all()
+        ids = [row.id for row in rows]
+        subscribed = subscriptions_of(connection, ids, period)
+        used = usage_of(connection, ids, period, "UTC")
+        old = {
+            row.customer_id: row
+            for row in connection.execute(
+                select(invoices).where(invoices.c.period_start == period.start)
+            )
+        }
+    expected = {}
+    for row in rows:
+        draft = draft_invoice(
+            billed_customer(row).tax_subject,
+            row.currency,
+            subscribed.get(row.id, ()),
+            used.get(row.id, ()),
+            rules,
+            period,
+        )
+        if draft is not None:
+            amounts = [draft.amount_of(kind) for kind in LineKind]
+            expected[row.id] = (*amounts, draft.tax, draft.total)
+    assert {
+        customer: (
+            invoice.usage_amount,
+            invoice.subscription_amount,
+            invoice.proration_amount,
+            invoice.tax,
+            invoice.total,
+        )
+        for customer, invoice in old.items()
+    } == expected
+
+
+@pytest.mark.parametrize("period", DUE, ids=str)
+def test_a_months_old_invoices_are_numbered_dated_and_taxed(
+    imported: Engine, period: BillingPeriod
+) -> None:
+    with transaction(imported) as connection:
+        rules = load_price_list(connection, TaxPolicy())
+        rows = connection.execute(
+            select(invoices, customers)
+            .join(customers, customers.c.id == invoices.c.customer_id)
+            .where(invoices.c.period_start == period.start)
+            .order_by(customers.c.account_number)
+        ).all()
+    numbers = [f"INV-{period}-{place:04d}" for place in range(1, len(rows) + 1)]
+    assert [row.number for row in rows] == numbers
+    assert {(row.issued_on, row.due_on) for row in rows} == {(period.end, DUE[period])}
+    for row in rows:
+        subject = billed_customer(row).tax_subject
+        rate = determine_tax(subject, rules.taxes, TaxPolicy(), period.last_day).rate_percent
+        assert row.tax == round_money(row.subtotal * rate / 100, row.currency)
+
+
+def test_each_month_is_larger_than_the_one_before(imported: Engine) -> None:
+    with transaction(imported) as connection:
+        billed = connection.execute(
+            text("SELECT sum(total) FROM invoices GROUP BY period_start ORDER BY period_start")
+        ).scalars()
+        totals = [*billed, Decimal("47829.14")]
+    assert totals == sorted(totals)
+    assert growth(totals[-1], totals[-2]) == Decimal("4.2")
+
+
+def test_only_five_old_invoices_are_open_when_february_is_billed(imported: Engine) -> None:
+    with transaction(imported) as connection:
+        owed = outstanding(connection, as_of=date(2026, 3, 1), currency="USD", limit=None)
+    assert {aged.bucket: (aged.invoices, str(aged.amount)) for aged in owed.buckets} == {
+        "current": (0, "0.00"),
+        "1-30": (4, "984.00"),
+        "31-60": (1, "246.00"),
+        "60+": (0, "0.00"),
+    }
+    debtors = {debtor.account_number for debtor in owed.debtors}
+    assert debtors == {"1043", "1053", "1075", "1131", "1154"}
+
+
+def test_three_customers_use_less_from_month_to_month() -> None:
+    per_day: dict[str, dict[str, Decimal]] = {}
+    for usage in read_usage_by_month():
+        days = BillingPeriod.parse(usage.month).days
+        per_day.setdefault(usage.account_number, {})[usage.month] = Decimal(usage.quantity) / days
+    in_all = {account: list(months.values()) for account, months in per_day.items()}
+    declining = {
+        account
+        for account, months in in_all.items()
+        if len(months) == 3
+        and all(now <= before * Decimal("0.9") for before, now in pairwise(months))
+    }
+    assert declining == {"1032", "1141", "1166"}
+    months = [usage for usage in read_usage_by_month() if usage.account_number == "1032"]
+    assert [(usage.month, usage.quantity) for usage in months] == [
+        ("2025-12", 100_000),
+        ("2026-01", 50_000),
+        ("2026-02", 20_000),
+    ]
