@@ -14,7 +14,6 @@ import httpx
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
-from sqlalchemy import Connection
 
 from demo.behaviour import hand_over_cards
 from demo.dataset import BILLED_MONTH, write_dataset
@@ -22,9 +21,10 @@ from demo.figures import (
     Figure,
     closing_figures,
     february_figures,
-    growth_figures,
     opening_figures,
     owed_figures,
+    revenue_figures,
+    risk_figures,
 )
 from demo.story import LAST_DAY, Stage, tell_the_fortnight, wait_for_first_contact
 from domain.errors import BillwrightError
@@ -121,7 +121,7 @@ def _tell(stage: Stage) -> None:
     with transaction(stage.engine) as connection:
         opening = opening_figures(connection, PERIOD, ISSUED_ON)
         _print(f"As of {ISSUED_ON}, {PERIOD} alone", opening)
-        _print(f"As of {ISSUED_ON}, with the months before", _standing(stage.api, connection))
+    _print(f"As of {ISSUED_ON}, with the months before", _standing(stage.api))
     out.print(f"The reminders are released; from here on a day lasts {stage.day_seconds} s.")
     tell_the_fortnight(stage)
     with transaction(stage.engine) as connection:
@@ -129,13 +129,19 @@ def _tell(stage: Stage) -> None:
         _print(f"As of {last}, day {LAST_DAY}", closing_figures(connection, PERIOD, ISSUED_ON))
 
 
-def _standing(client: httpx.Client, connection: Connection) -> list[Figure]:
-    """Growth and ages: what a month alone cannot tell."""
-    day = {"as_of": ISSUED_ON.isoformat()}
-    month = {**day, "period": PERIOD}
-    revenue = _checked(client.get("/api/billing/revenue-by-customer", params=month))
-    owed = _checked(client.get("/api/billing/outstanding", params=day))
-    return [*growth_figures(connection, revenue, PERIOD), *owed_figures(owed)]
+def _standing(client: httpx.Client) -> list[Figure]:
+    """Growth, ages and risks: what a month alone cannot tell. What recurs is that of its end."""
+
+    def report(name: str, day: date) -> Any:
+        return _checked(client.get(f"/api/billing/{name}", params={"as_of": day.isoformat()}))
+
+    recurring = report("mrr", ISSUED_ON - timedelta(days=1))
+    recurring["billed"] = report("mrr", ISSUED_ON)["billed"]
+    return [
+        *revenue_figures(recurring, report("revenue-by-customer", ISSUED_ON)),
+        *owed_figures(report("outstanding", ISSUED_ON)),
+        *risk_figures(report("churn-risk", ISSUED_ON)),
+    ]
 
 
 def _wait_until_ready(client: httpx.Client) -> None:

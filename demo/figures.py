@@ -9,7 +9,6 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from domain.periods import BillingPeriod
-from domain.reporting import growth
 from domain.tax import EU_MEMBER_STATES
 from storage import cycles
 from storage.invoices import load_invoice
@@ -103,23 +102,34 @@ def opening_figures(connection: Connection, period: str, issued_on: date) -> lis
     ]
 
 
-def growth_figures(connection: Connection, revenue: Mapping[str, Any], period: str) -> list[Figure]:
-    """What was billed for `period`, beside the month before; `revenue` as the API reports it."""
-    month = BillingPeriod.parse(period)
-    before = month.previous()
-    now, then = (
-        connection.execute(_BILLED, {"month": billed.start}).scalar_one()
-        for billed in (month, before)
-    )
+def revenue_figures(mrr: Mapping[str, Any], revenue: Mapping[str, Any]) -> list[Figure]:
+    """What was billed, net of tax too, and what recurs, as the API reports it."""
+    billed = mrr["billed"]
     return [
         Figure(
-            f"billed with tax in {month} / growth over {before}",
-            f"{now:,f} / {_signed(growth(now, then))}",
+            f"billed for {billed['period']}, tax included / growth",
+            f"{Decimal(billed['amount']):,f} / {_signed(billed['growth'])}",
         ),
         Figure(
-            f"revenue without tax in {month} / growth over {before}",
+            f"revenue of {revenue['period']} without tax / growth",
             f"{Decimal(revenue['revenue']):,f} / {_signed(revenue['growth'])}",
         ),
+        Figure(
+            f"recurring on {mrr['as_of']}: usage + subscriptions",
+            f"{Decimal(mrr['usage']):,f} + {Decimal(mrr['subscriptions']):,f}"
+            f" = {Decimal(mrr['mrr']):,f}",
+        ),
+    ]
+
+
+def risk_figures(risk: Mapping[str, Any]) -> list[Figure]:
+    """Who uses less and less, as the API reports it."""
+    falling = [customer for customer in risk["customers"] if customer["declines"]]
+    return [
+        Figure(
+            f"usage fell by {Decimal(risk['threshold_percent']):.0f} % two months running",
+            ", ".join(customer["account_number"] for customer in falling),
+        )
     ]
 
 
@@ -174,11 +184,6 @@ def closing_figures(connection: Connection, period: str, issued_on: date) -> lis
 def _signed(percent: Decimal | str | None) -> str:
     return "-" if percent is None else f"{Decimal(percent):+} %"
 
-
-_BILLED = text("""
-    SELECT coalesce(sum(total), 0.00) FROM invoices
-    WHERE period_start = :month AND number IS NOT NULL AND status <> 'void'
-""")
 
 _OPENING = text("""
     WITH first AS (

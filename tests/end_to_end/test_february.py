@@ -55,8 +55,10 @@ def test_the_demonstration_compares_february_with_the_months_before(
 ) -> None:
     printed = re.sub(r"\s+", " ", demonstration[0])
     for figure in (
-        "billed with tax in 2026-02 / growth over 2026-01 │ 47,829.14 / +4.2 %",
-        "revenue without tax in 2026-02 / growth over 2026-01 │ 45,684.14 / +4.2 %",
+        "billed for 2026-02, tax included / growth │ 47,829.14 / +4.2 %",
+        "revenue of 2026-02 without tax / growth │ 45,684.14 / +4.2 %",
+        "usage + subscriptions │ 31,204.50 + 14,892.00 = 46,096.50",
+        "usage fell by 10 % two months running │ 1166, 1141, 1032",
         "outstanding: 56 invoices of 53 customers │ 8,200.00",
         "current: 51 of 56 invoices / share │ 6,970.00 / 85.0 %",
         "1-30: 4 of 56 invoices / share │ 984.00 / 12.0 %",
