@@ -6,6 +6,7 @@ from pydantic import Field
 
 from api.schemas import Amount, Period, Schema
 from domain.recurring import Movement
+from domain.reporting import RecoveryStep
 
 
 class RateOut(Schema):
@@ -196,3 +197,93 @@ class ChurnRiskOut(ReportHead):
     flagged: int
     revenue: Amount = Field(description="Recurring revenue of all who are flagged.")
     customers: list[AtRiskOut] = Field(description="Most revenue first, up to `limit`.")
+
+
+class RecoveredOut(Schema):
+    """What came of cases on one step.
+
+    The step is the one that the case had reached: by the state in which its invoice was when the
+    money came. After an extension, and after a reversal that reopened it, the steps begin anew.
+    """
+
+    step: RecoveryStep = Field(
+        description="before_reminders: no reminder had gone out, and it was not our retry (a wire, "
+        "the payer's page, a new card). retry: no reminder had gone out, and a card that had been "
+        "charged for the invoice before was charged again. reminder, urgent_notice: the last "
+        "notice that had gone out. manual_review: a person had it, booked it as paid elsewhere, or "
+        "had written it off."
+    )
+    settled: int = Field(
+        description="Cases settled: nothing was open any more, whether money, customer credit or a "
+        "credit note covered the rest. A void and a write-off settle nothing; a written-off case "
+        "that is paid after all counts on the day of that. A case that was reopened and settled "
+        "again counts again."
+    )
+    recovered: Amount = Field(
+        description="Money that cases received, by card, wire or as paid elsewhere, parts of an "
+        "invoice included. Not what came before the case opened, customer credit, credit notes, "
+        "or what exceeded the invoice. Money that goes back later is not taken off."
+    )
+
+
+class CollectedMonthOut(Schema):
+    """One calendar month, or what is over of it."""
+
+    month: Period
+    until: date = Field(
+        description="Its last day, inclusive; of the month of `as_of`, that day. What stands, "
+        "stands at its end."
+    )
+    opened: int = Field(
+        description="Cases that opened. A case is an issued invoice that was not paid when it "
+        "should have been. It opens on the business day of its first failed charge, or on that on "
+        "which it was found overdue, whichever comes first. It closes when it is settled, voided "
+        "or written off. A reversed payment, refund or dispute opens it again, and opens an "
+        "invoice that was no case if its due date is over; that counts again."
+    )
+    settled: int = Field(description="Cases settled in the month: the sum of the steps.")
+    recovered: Amount = Field(description="Money recovered in the month: the sum of the steps.")
+    steps: list[RecoveredOut] = Field(description="Every step, in the order of the process.")
+    unaided: Amount | None = Field(
+        description="Share settled without a person: cases settled on any step but manual_review, "
+        "in percent of all settled; null: none was."
+    )
+    unaided_change: Amount | None = Field(
+        description="Of `unaided` against the month before, in points; null: one of them is."
+    )
+    open_cases: int = Field(description="Cases open at the end of `until`.")
+    open_amount: Amount = Field(description="What is open on them: total less paid less credited.")
+    receivables: Amount = Field(
+        description="What is open on all invoices at the end of `until`, due or not; customer "
+        "credit that no invoice has used is not taken off."
+    )
+    billed: Amount = Field(
+        description="Totals, tax included, of the invoices issued in the three months that end "
+        "with `until`: whole calendar months at a month's end, else from the day after the same "
+        "day three months before. Nothing is taken off for credit notes or voids; an invoice below "
+        "0 counts as 0."
+    )
+    dso: Amount | None = Field(
+        description="Days sales outstanding: `receivables` / `billed` x days of the three months, "
+        "to one decimal, half-up; null: nothing was billed."
+    )
+    dso_change: Amount | None = Field(
+        description="Of `dso` against the month before, in days; null: one of them is."
+    )
+
+
+class CollectionsOut(ReportHead):
+    """What the reminders achieve. The sums are of the months shown, which the events of later
+    business days do not change.
+    """
+
+    rates: list[RateOut] = Field(
+        description="The rates of `as_of`, by which all months were converted; each sum in another "
+        "currency is rounded, and totals are sums of these."
+    )
+    opened: int
+    settled: int
+    recovered: Amount
+    steps: list[RecoveredOut]
+    unaided: Amount | None = Field(description="Of all that was settled, as in a month.")
+    months: list[CollectedMonthOut] = Field(description="Oldest first.")

@@ -11,13 +11,20 @@ from sqlalchemy import Connection
 
 from api.csv_answers import AS_CSV, Accept, Format, csv_file, wants_csv
 from api.dependencies import App, Viewer
-from api.report_schemas import ChurnRiskOut, MrrOut, OutstandingOut, RevenueByCustomerOut
+from api.report_schemas import (
+    ChurnRiskOut,
+    CollectionsOut,
+    MrrOut,
+    OutstandingOut,
+    RevenueByCustomerOut,
+)
 from api.schemas import Period
 from domain.periods import BillingPeriod
-from domain.reporting import AGING_BUCKETS, ExchangeRate
+from domain.reporting import AGING_BUCKETS, ExchangeRate, RecoveryStep
 from storage.engine import transaction
 from storage.exports import csv_lines
 from storage.reports.churn import ChurnRisk, churn_risk
+from storage.reports.collections import Collections, collections
 from storage.reports.mrr import Mrr, mrr
 from storage.reports.outstanding import Outstanding, outstanding
 from storage.reports.revenue import RevenueByCustomer, revenue_by_customer
@@ -25,6 +32,7 @@ from storage.reports.revenue import RevenueByCustomer, revenue_by_customer
 router = APIRouter(prefix="/api/billing", tags=["reports"])
 
 _TOP_DEBTORS, _TOP_CUSTOMERS, _MOST = 100, 20, 1_000
+_HALF_A_YEAR, _TWO_YEARS = 6, 24
 Report = TypeVar("Report")
 Shown = TypeVar("Shown")
 Table = tuple[Sequence[str], Iterable[Sequence[Any]]]
@@ -180,6 +188,32 @@ def read_churn_risk(
     )
 
 
+@router.get(
+    "/collections",
+    summary="What the reminders achieve",
+    response_model=CollectionsOut,
+    responses=AS_CSV,
+)
+def read_collections(
+    reader: Reader,
+    months: Annotated[
+        int, Query(ge=1, le=_TWO_YEARS, description="How many; that of `as_of` is the last.")
+    ] = _HALF_A_YEAR,
+) -> CollectionsOut | Response:
+    """Late invoices by month: how many, what brought their money, and how long money takes.
+
+    Later events do not change the answer for a day that is over. The CSV file has one month a row.
+    """
+    return reader.answer(
+        "collections",
+        lambda connection: collections(
+            connection, as_of=reader.as_of, currency=reader.currency, months=months
+        ),
+        _collections_out,
+        _collections_table,
+    )
+
+
 def _outstanding_out(report: Outstanding) -> OutstandingOut:
     found = asdict(report)
     for debtor in found["debtors"]:
@@ -266,6 +300,33 @@ def _churn_table(report: ChurnRisk) -> Table:
 def _rounded(figure: Decimal) -> Decimal:
     """To a tenth, for a reader."""
     return figure.quantize(Decimal("0.1"), ROUND_HALF_UP)
+
+
+def _collections_out(report: Collections) -> CollectionsOut:
+    found = asdict(report)
+    for shown, month in zip(found["months"], report.months, strict=True):
+        shown["month"] = str(month.month)
+    return CollectionsOut.model_validate(found)
+
+
+def _collections_table(report: Collections) -> Table:
+    header = (
+        *("month", "until", "currency", "opened", "settled"),
+        *(f"settled_{step}" for step in RecoveryStep),
+        *("recovered", *(f"recovered_{step}" for step in RecoveryStep)),
+        *("unaided", "unaided_change", "open_cases", "open_amount"),
+        *("receivables", "billed", "dso", "dso_change", "rates"),
+    )
+    return header, (
+        (
+            *(str(row.month), row.until, report.currency, row.opened, row.settled),
+            *(step.settled for step in row.steps),
+            *(row.recovered, *(step.recovered for step in row.steps)),
+            *(row.unaided, row.unaided_change, row.open_cases, row.open_amount),
+            *(row.receivables, row.billed, row.dso, row.dso_change, _rates(report.rates)),
+        )
+        for row in report.months
+    )
 
 
 def _rates(rates: Iterable[ExchangeRate]) -> str:

@@ -14,7 +14,7 @@ from benchmarks.house import open_house
 from benchmarks.many_invoices import CUSTOMERS, fill
 from demo.dataset import write_dataset
 
-REPORTS = ("outstanding", "revenue-by-customer", "mrr", "churn-risk")
+REPORTS = ("outstanding", "revenue-by-customer", "mrr", "churn-risk", "collections")
 DAYS = [date(2026, 3, 1) + timedelta(place) for place in range(28)]
 """The reports are asked about each of them; what is kept for a day is made at its first time."""
 TIMES = 4

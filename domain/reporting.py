@@ -1,11 +1,13 @@
-"""The rules of the reports: ages, growth, shares, and amounts brought into one currency."""
+"""The rules of the reports: ages, growth, shares, days of sales, and amounts in one currency."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal
+from enum import StrEnum
 
 from domain.errors import BillwrightError
+from domain.periods import BillingPeriod
 
 _TENTH = Decimal("0.1")
 
@@ -27,6 +29,16 @@ AGING_BUCKETS = (
 """In their order: each reaches up to the next one's first day."""
 
 
+class RecoveryStep(StrEnum):
+    """What a case had come to when its money came, in the order of the process."""
+
+    BEFORE_REMINDERS = "before_reminders"
+    RETRY = "retry"
+    REMINDER = "reminder"
+    URGENT_NOTICE = "urgent_notice"
+    MANUAL_REVIEW = "manual_review"
+
+
 def percent(part: Decimal, whole: Decimal) -> Decimal | None:
     """`part` of `whole` in percent, to a tenth, half-up; None where the whole is nothing."""
     if not whole:
@@ -37,6 +49,27 @@ def percent(part: Decimal, whole: Decimal) -> Decimal | None:
 def growth(now: Decimal, before: Decimal) -> Decimal | None:
     """By how many percent `now` is above `before`, to a tenth; None where there was nothing."""
     return percent(now - before, before)
+
+
+def three_months_to(last: date) -> date:
+    """First day of the three months that end with `last`, both inclusive.
+
+    Of a month's last day they are whole calendar months. Where the day does not exist three months
+    before, they begin with that month's last.
+    """
+    after = last + timedelta(days=1)
+    month = BillingPeriod.of(after).previous().previous().previous()
+    return month.start + timedelta(days=min(after.day, month.days) - 1)
+
+
+def days_sales_outstanding(receivables: Decimal, billed: Decimal, days: int) -> Decimal | None:
+    """How many days' billing is still owed, to a tenth, half-up; None where nothing was billed.
+
+    `billed`: with tax, in the last `days` days up to the day of `receivables`.
+    """
+    if not billed:
+        return None
+    return (receivables * days / billed).quantize(_TENTH, ROUND_HALF_UP)
 
 
 class MissingExchangeRate(BillwrightError):

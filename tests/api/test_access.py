@@ -61,6 +61,7 @@ READS = {
     "/api/billing/churn-risk": Role.VIEWER,
     "/api/billing/outstanding": Role.VIEWER,
     "/api/billing/revenue-by-customer": Role.VIEWER,
+    "/api/billing/collections": Role.VIEWER,
     "/metrics": Role.VIEWER,
     "/api/billing/audit": Role.FINANCE,
     "/api/billing/dunning-policies": Role.FINANCE,

@@ -18,7 +18,9 @@ OUTSTANDING = "/api/billing/outstanding"
 REVENUE = "/api/billing/revenue-by-customer"
 MRR = "/api/billing/mrr"
 CHURN = "/api/billing/churn-risk"
-REPORTS = [OUTSTANDING, REVENUE, MRR, CHURN]
+COLLECTIONS = "/api/billing/collections"
+REPORTS = [OUTSTANDING, REVENUE, MRR, CHURN, COLLECTIONS]
+LISTS = [OUTSTANDING, REVENUE, MRR, CHURN]
 AS_OF = {"as_of": "2026-03-01"}
 
 
@@ -106,6 +108,47 @@ async def test_a_declined_card_that_was_not_replaced_is_a_risk(month: Month) -> 
     assert account not in [c["account_number"] for c in after["customers"]]
 
 
+async def test_what_the_reminders_achieve_is_told_by_month(billed: BilledMonth) -> None:
+    found = await billed.product.get(COLLECTIONS, params={**AS_OF, "months": "2"})
+    assert [(month["month"], month["until"]) for month in found["months"]] == [
+        ("2026-02", "2026-02-28"),
+        ("2026-03", "2026-03-01"),
+    ]
+    last = found["months"][-1]
+    assert [step["step"] for step in last["steps"]] == [
+        *("before_reminders", "retry", "reminder", "urgent_notice", "manual_review")
+    ]
+    # one card was declined on the day of issue
+    assert (last["recovered"], last["unaided"]) == ("0.00", None)
+    assert (last["opened"], last["open_cases"]) == (1, 1)
+    assert last["receivables"] == last["billed"] != "0.00"
+    # of the day of issue: everything is owed, of 2025-12-02 to 2026-03-01
+    assert (last["dso"], last["dso_change"], found["months"][0]["dso"]) == ("90.0", None, None)
+
+
+async def test_half_a_year_is_told_where_nothing_else_is_asked(billed: BilledMonth) -> None:
+    found = await billed.product.get(COLLECTIONS, params=AS_OF)
+    months = [month["month"] for month in found["months"]]
+    assert (months[0], months[-1], len(months)) == ("2025-10", "2026-03", 6)
+
+
+async def test_the_file_of_collections_has_a_month_a_row(billed: BilledMonth) -> None:
+    params = {**AS_OF, "months": "24", "format": "csv"}
+    answer = await billed.product.http.get(COLLECTIONS, params=params)
+    rows = table(answer)
+    assert (len(rows), rows[-1]["month"], rows[-1]["until"]) == (24, "2026-03", "2026-03-01")
+    assert (rows[-1]["dso"], rows[-1]["settled_retry"], rows[0]["unaided"]) == ("90.0", "0", "")
+    assert answer.headers["content-disposition"] == (
+        'attachment; filename="collections-2026-03-01.csv"'
+    )
+
+
+@pytest.mark.parametrize("months", ["0", "25", "-1", "six"])
+async def test_months_that_cannot_be_told_are_refused(billed: BilledMonth, months: str) -> None:
+    answer = await billed.product.http.get(COLLECTIONS, params={"months": months})
+    assert_problem(answer, 422, "query.months")
+
+
 async def test_a_file_has_everybody(billed: BilledMonth) -> None:
     answer = await billed.product.http.get(OUTSTANDING, params={**AS_OF, "format": "csv"})
     found = await billed.product.get(OUTSTANDING, params={**AS_OF, "limit": "1"})
@@ -146,14 +189,21 @@ async def test_a_name_that_begins_like_a_formula_is_text(
         ({"as_of": "yesterday"}, "query.as_of"),
         ({"currency": "usd"}, "query.currency"),
         ({"format": "xml"}, "query.format"),
-        ({"limit": "0"}, "query.limit"),
-        ({"limit": "1001"}, "query.limit"),
     ],
 )
 async def test_a_bad_question_is_refused_by_its_name(
     billed: BilledMonth, path: str, params: dict[str, str], field: str
 ) -> None:
     assert_problem(await billed.product.http.get(path, params=params), 422, field)
+
+
+@pytest.mark.parametrize("path", LISTS)
+@pytest.mark.parametrize("limit", ["0", "1001"])
+async def test_a_bad_limit_is_refused_by_its_name(
+    billed: BilledMonth, path: str, limit: str
+) -> None:
+    answer = await billed.product.http.get(path, params={"limit": limit})
+    assert_problem(answer, 422, "query.limit")
 
 
 @pytest.mark.parametrize("path", REPORTS)

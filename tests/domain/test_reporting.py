@@ -1,6 +1,6 @@
 """Shares, growth and exchange rates as the reports show them."""
 
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 
 import pytest
@@ -12,8 +12,10 @@ from domain.reporting import (
     ExchangeRate,
     ExchangeRates,
     MissingExchangeRate,
+    days_sales_outstanding,
     growth,
     percent,
+    three_months_to,
 )
 
 MARCH_1 = date(2026, 3, 1)
@@ -72,3 +74,47 @@ def test_a_reports_own_currency_needs_no_rate() -> None:
     assert rates.of("EUR").rate == Decimal("1.1")
     with pytest.raises(MissingExchangeRate, match="from GBP to USD on 2026-03-01; import it in"):
         rates.of("GBP")
+
+
+
+
+@pytest.mark.parametrize(
+    ("last", "first"),
+    [
+        ("2026-03-31", "2026-01-01"),
+        ("2026-02-28", "2025-12-01"),
+        ("2024-02-29", "2023-12-01"),
+        ("2026-03-10", "2025-12-11"),
+        ("2026-05-30", "2026-02-28"),
+        ("2026-05-31", "2026-03-01"),
+    ],
+)
+def test_three_months_end_with_the_day(last: str, first: str) -> None:
+    assert three_months_to(date.fromisoformat(last)) == date.fromisoformat(first)
+
+
+@given(st.dates(date(2001, 1, 1), date(2199, 12, 30)))
+def test_three_months_begin_no_earlier_for_an_earlier_day(last: date) -> None:
+    first, next_first = three_months_to(last), three_months_to(last + timedelta(1))
+    assert first <= next_first
+    assert 89 <= (last - first).days + 1 <= 93
+
+
+@pytest.mark.parametrize(
+    ("receivables", "billed", "days", "dso"),
+    [
+        ("100.00", "300.00", 90, "30.0"),
+        ("0.00", "300.00", 90, "0.0"),
+        ("1.00", "1800.00", 90, "0.1"),  # 0.05, half-up
+        ("900.00", "300.00", 92, "276.0"),
+    ],
+)
+def test_receivables_are_told_in_days_of_billing(
+    receivables: str, billed: str, days: int, dso: str
+) -> None:
+    found = days_sales_outstanding(Decimal(receivables), Decimal(billed), days)
+    assert found == Decimal(dso)
+
+
+def test_without_billing_there_are_no_days() -> None:
+    assert days_sales_outstanding(Decimal("5.00"), Decimal("0.00"), 90) is None

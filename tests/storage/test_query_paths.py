@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from datetime import date
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from storage.arrivals import find_waiting
 from storage.collection import _CASE as CASE
 from storage.customers import USAGE_OF_CUSTOMERS
 from storage.engine import transaction
+from storage.reports.collections_queries import CASES, RECEIVABLES
 from storage.webhooks import _TAKE_UP as TAKE_UP
 from tests.builders import FEBRUARY, SELLER, customer_row
 
@@ -35,7 +37,8 @@ ROWS = """
 COLLECTED = """
     INSERT INTO billing_cycles (period_start, status, issued_on, terms_days, hold_reminders)
     VALUES ('2026-02-01', 'closed', '2026-03-01', 30, false);
-    UPDATE invoices SET collection_state = CASE status WHEN 'paid' THEN 'paid' ELSE 'issued' END;
+    UPDATE invoices SET collection_state = CASE status WHEN 'paid' THEN 'paid' ELSE 'issued' END,
+        settled_on = CASE status WHEN 'paid' THEN date '2026-01-02' END;
 
     INSERT INTO payments (invoice_id, method, status, amount, currency, idempotency_key,
         provider_id, business_date, attempt, created_at)
@@ -49,8 +52,11 @@ COLLECTED = """
     FROM invoices, unnest(ARRAY['invoice', 'receipt']) email;
 
     INSERT INTO audit_log (business_date, actor, subject_kind, subject, event)
-    SELECT '2026-03-01', 'test', 'invoice', number, 'settled'
-    FROM invoices, generate_series(1, 5);
+    SELECT '2026-03-01', 'test', 'invoice', number, CASE n WHEN 5 THEN 'settled' ELSE 'e-mail' END
+    FROM invoices, generate_series(1, 5) n;
+    INSERT INTO receivable_entries (invoice_id, business_date, amount)
+    SELECT id, day, amount FROM invoices, LATERAL (VALUES (issued_on, total), (settled_on, -total))
+                                                  AS entry (day, amount) WHERE day IS NOT NULL;
 
     INSERT INTO webhook_events (event_id, type, payload, invoice_id, applied_at, outcome,
         received_at)
@@ -229,6 +235,30 @@ def test_events_that_came_before_their_payment_are_taken_up_by_index(filled: Eng
     nodes = plan_of(filled, TAKE_UP.text, invoice=777, types=["refund.created"])
     assert read_as_a_whole(nodes) == set()
     assert "webhook_events_of_nothing_known" in indexes(nodes)
+
+
+MONTHS = {
+    "starts": [date(2026, 5, 1), date(2026, 6, 1)],
+    "ends": [date(2026, 5, 31), date(2026, 6, 30)],
+    "since": [date(2026, 3, 1), date(2026, 4, 1)],
+    "first": date(2026, 5, 1),
+    "as_of": date(2026, 6, 30),
+    "currencies": ["USD"],
+    "rates": [1],
+    "digits": 2,
+}
+
+
+def test_cases_are_read_by_index(filled: Engine) -> None:
+    nodes = plan_of(filled, CASES.text, **MONTHS)
+    assert read_as_a_whole(nodes) == set()
+    assert {"invoices_late", "audit_log_of_cases", "audit_log_after_write_off"} <= indexes(nodes)
+
+
+def test_what_was_owed_and_billed_is_read_by_index(filled: Engine) -> None:
+    nodes = plan_of(filled, RECEIVABLES.text, **MONTHS)
+    assert read_as_a_whole(nodes) == set()
+    assert {"invoices_by_open_days", "invoices_by_day_of_issue"} <= indexes(nodes)
 
 
 def test_the_review_queue_is_read_by_index(filled: Engine) -> None:
