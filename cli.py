@@ -32,7 +32,8 @@ from settings import MissingSettings, Settings, reveal, settings
 from stack.errors import StackError
 from stack.session import API, WORKER, embedded, session
 from storage import cycles
-from storage.api_keys import Role, create_key, list_keys, revoke_keys
+from storage.access import Role
+from storage.api_keys import create_key, list_keys, revoke_keys
 from storage.engine import make_engine, transaction
 from storage.exports import EXPORTS, write_export
 from storage.importing.directory import import_directory

@@ -12,7 +12,8 @@ from sqlalchemy import Engine
 from temporalio.client import Client
 
 from settings import Settings
-from storage.api_keys import Caller, Role, caller_of
+from storage.access import Caller, Role
+from storage.api_keys import caller_of
 from storage.engine import transaction
 
 _bearer = HTTPBearer(auto_error=False, description="An API key, made by `billwright keys create`.")

@@ -9,21 +9,20 @@ from collections.abc import Callable, Coroutine
 from decimal import Decimal
 from enum import StrEnum
 from functools import cache
-from ipaddress import IPv6Address, ip_address
-from pathlib import Path
 from typing import Annotated, Any, Protocol
 from urllib.parse import quote, urlsplit
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from fastapi.routing import APIRoute
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from jinja2 import Template
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
 from api.dependencies import App, Services
 from api.dependencies import services as _services
 from api.invoice_signals import open_card_setup, open_checkout
+from api.pages import client_of, private_headers, template_environment
 from api.payment_qr import payment_qr
 from api.problems import is_outage
 from api.rate_limit import RateLimit, TooManyRequests
@@ -39,7 +38,6 @@ from storage.engine import transaction
 from storage.invoices import Invoice, InvoiceFilter, list_invoices, load_invoice, load_lines
 from storage.sellers import seller_version
 
-_TEMPLATES = Path(__file__).resolve().parent.parent / "templates" / "payer"
 _CHECKOUT = "https://checkout.stripe.com"
 _OPEN = (InvoiceStatus.ISSUED, InvoiceStatus.OVERDUE)
 _LISTED = 50  # open invoices of one customer, of each status
@@ -133,11 +131,11 @@ async def _limits(request: Request) -> Limits:
 
 
 async def _look(request: Request, limits: Annotated[Limits, Depends(_limits)]) -> None:
-    limits.looks.take(_client(request), request.path_params["token"])
+    limits.looks.take(client_of(request), request.path_params["token"])
 
 
 async def _order(request: Request, limits: Annotated[Limits, Depends(_limits)]) -> None:
-    limits.orders.take(_client(request), request.path_params["token"])
+    limits.orders.take(client_of(request), request.path_params["token"])
 
 
 router = APIRouter(tags=["payer's pages"], include_in_schema=False, route_class=PayerRoute)
@@ -286,32 +284,12 @@ def _waiting(connection: Connection, account_number: str) -> list[Invoice]:
     return sorted(found, key=lambda invoice: (invoice.due_on, invoice.number or ""))
 
 
-def _client(request: Request) -> str:
-    """Who asks: an address, or the network that one subscriber of IPv6 has to themselves."""
-    host = request.client.host if request.client else ""
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return host
-    return str(int(address) >> 64) if isinstance(address, IPv6Address) else host
-
-
 def _private(app: Services) -> dict[str, str]:
-    """Nobody else learns the link, keeps the page or frames it."""
-    # a redirect that answers a form is held to form-action too
-    targets = ["'self'", _CHECKOUT]
+    targets = [_CHECKOUT]
     if app.settings.stripe_api_base:
         base = urlsplit(app.settings.stripe_api_base)
         targets.append(f"{base.scheme}://{base.netloc}")
-    return {
-        "Referrer-Policy": "no-referrer",
-        "Cache-Control": "no-store",
-        "X-Robots-Tag": "noindex",
-        "X-Content-Type-Options": "nosniff",
-        "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; "
-        "img-src data:; frame-ancestors 'none'; base-uri 'none'; "
-        f"form-action {' '.join(targets)}",
-    }
+    return private_headers(referrer="no-referrer", form_targets=targets)
 
 
 def _page(app: Services, name: str, status: int = 200, **shown: Any) -> HTMLResponse:
@@ -347,12 +325,6 @@ def _amount(value: Decimal, currency: str) -> str:
 
 @cache
 def _template(name: str) -> Template:
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = template_environment("payer")
     environment.filters["amount"] = _amount
     return environment.get_template(name)

@@ -18,7 +18,8 @@ from domain.periods import BillingPeriod
 from settings import Settings
 from stack.embedded import EmbeddedStack
 from stack.session import API, WORKER, embedded
-from storage.api_keys import Role, create_key
+from storage.access import Role
+from storage.api_keys import create_key
 from storage.engine import make_engine, transaction
 from storage.importing.directory import import_directory
 

@@ -32,7 +32,8 @@ from settings import Settings, settings
 from stack.embedded import running_stack
 from stack.errors import StackError
 from stack.session import API, WORKER, at, embedded
-from storage.api_keys import Role, create_key
+from storage.access import Role
+from storage.api_keys import create_key
 from storage.engine import make_engine, transaction
 from storage.importing.directory import import_directory
 

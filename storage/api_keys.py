@@ -1,37 +1,18 @@
 """Keys of programs that call the API, hashed at rest."""
 
-import hashlib
 import secrets
-from dataclasses import dataclass
-from enum import StrEnum
 
 from sqlalchemy import Connection, func, insert, select, update
 
 from domain.errors import NotFound
+from storage.access import Caller, Role, fingerprint
 from storage.tables import api_keys
-
-
-class Role(StrEnum):
-    """What a key may do: `admin` everything, `finance` bill, `viewer` read, `ingest` send usage."""
-
-    ADMIN = "admin"
-    FINANCE = "finance"
-    VIEWER = "viewer"
-    INGEST = "ingest"
-
-
-@dataclass(frozen=True)
-class Caller:
-    """Who calls: the key's name, which the audit log repeats, and its role."""
-
-    name: str
-    role: Role
 
 
 def create_key(connection: Connection, name: str, role: Role) -> str:
     """Makes a key and returns it: the only time that it can be read."""
     key = f"bw_{secrets.token_urlsafe(32)}"
-    connection.execute(insert(api_keys).values(name=name, role=role, key_hash=_hash(key)))
+    connection.execute(insert(api_keys).values(name=name, role=role, key_hash=fingerprint(key)))
     return key
 
 
@@ -39,7 +20,7 @@ def caller_of(connection: Connection, key: str) -> Caller | None:
     """Whose key it is; None for one that was never made or is revoked."""
     row = connection.execute(
         select(api_keys.c.name, api_keys.c.role).where(
-            api_keys.c.key_hash == _hash(key), api_keys.c.revoked_at.is_(None)
+            api_keys.c.key_hash == fingerprint(key), api_keys.c.revoked_at.is_(None)
         )
     ).one_or_none()
     return None if row is None else Caller(row.name, Role(row.role))
@@ -61,8 +42,3 @@ def list_keys(connection: Connection) -> list[tuple[str, str, bool]]:
     """(name, role, whether it is valid) of every key, the oldest first."""
     rows = connection.execute(select(api_keys).order_by(api_keys.c.id))
     return [(row.name, row.role, row.revoked_at is None) for row in rows]
-
-
-def _hash(key: str) -> str:
-    # a random key of 256 bits needs no slow hash
-    return hashlib.sha256(key.encode()).hexdigest()

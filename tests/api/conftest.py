@@ -36,7 +36,8 @@ from domain.tax import TaxPolicy
 from settings import Settings, reveal
 from stack.ports import HOST, PortBook, Ports
 from stack.temporal import ensure_server
-from storage.api_keys import Role, create_key
+from storage.access import Role
+from storage.api_keys import create_key
 from storage.engine import make_engine, transaction
 from tests.activities.mail_server import MailServer, mail_server
 from tests.api.cards import STRIPE_KEY, CardSandbox, sandbox_in

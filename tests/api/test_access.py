@@ -18,7 +18,8 @@ from api.collection_schemas import (
 )
 from api.schemas import CycleOut, CycleRequest
 from stack.temporal import ensure_server
-from storage.api_keys import Role, revoke_keys
+from storage.access import Role
+from storage.api_keys import revoke_keys
 from storage.engine import transaction
 from tests.api.conftest import (
     CYCLES,

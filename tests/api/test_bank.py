@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine
 
-from storage.api_keys import Role
+from storage.access import Role
 from storage.importing.statements.reading import LARGEST
 from tests.api.conftest import Json, Product, TemporalServer, assert_problem, bearer, running
 from tests.builders import csv_text

@@ -21,7 +21,8 @@ from settings import Settings
 from stack.embedded import EmbeddedStack, Part
 from stack.mailbox import read_mails
 from stack.session import API, WORKER, embedded
-from storage.api_keys import Role, create_key
+from storage.access import Role
+from storage.api_keys import create_key
 from storage.engine import make_engine, transaction
 from storage.exports import write_export
 from storage.importing.directory import import_directory

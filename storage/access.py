@@ -1,0 +1,30 @@
+"""Who calls and as what, be it a program with its key or a person with their session."""
+
+import hashlib
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """What a caller may do: `admin` everything, `finance` bill, `viewer` read, `ingest` send
+    usage.
+    """
+
+    ADMIN = "admin"
+    FINANCE = "finance"
+    VIEWER = "viewer"
+    INGEST = "ingest"
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who calls: the name of a key or of a person, which the audit log repeats, and the role."""
+
+    name: str
+    role: Role
+
+
+def fingerprint(secret: str) -> str:
+    """What is kept of a key or of a session's token."""
+    # random, of 256 bits: it needs no slow hash
+    return hashlib.sha256(secret.encode()).hexdigest()
