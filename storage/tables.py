@@ -176,6 +176,28 @@ api_keys = Table(
     _at("revoked_at", null=True),
 )
 
+people = Table(
+    "people",
+    metadata,
+    _id(),
+    _text("email"),
+    _text("name"),
+    _text("role"),
+    _text("password_hash"),
+    _now("created_at"),
+    _at("disabled_at", null=True),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("token_hash", Text, primary_key=True),
+    _ref("person_id"),
+    _at("created_at"),
+    _at("last_seen_at"),
+    _at("expires_at"),
+)
+
 billing_events = Table(
     "billing_events",
     metadata,

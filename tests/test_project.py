@@ -90,6 +90,7 @@ MAY_IMPORT = {
         "sqlalchemy",
         "alembic",
         "psycopg",
+        "argon2",
         "stdnum",
         "rapidfuzz",
     },
