@@ -3,8 +3,6 @@
 import asyncio
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -26,15 +24,14 @@ from temporalio.client import WorkflowFailureError
 from temporalio.service import RPCError
 
 from api.cycle_orders import order_cycle, order_retry
+from cli_access import keys, people
 from domain.errors import BillwrightError, NotFound
 from domain.periods import BillingPeriod
-from settings import MissingSettings, Settings, reveal, settings
+from settings import MissingSettings, reveal, settings
 from stack.errors import StackError
-from stack.session import API, WORKER, embedded, session
+from stack.session import API, WORKER, database, embedded, session
 from storage import cycles
-from storage.access import Role
-from storage.api_keys import create_key, list_keys, revoke_keys
-from storage.engine import make_engine, transaction
+from storage.engine import transaction
 from storage.exports import EXPORTS, write_export
 from storage.importing.directory import import_directory
 from storage.importing.problems import ImportRefused
@@ -47,8 +44,8 @@ from workflows.starting import retry_cycle, start_cycle
 app = typer.Typer(
     help="Usage billing on durable workflows.", no_args_is_help=True, add_completion=False
 )
-keys = typer.Typer(help="API keys: create, list, revoke.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
+app.add_typer(people, name="people")
 out = Console()
 err = Console(stderr=True)
 
@@ -102,7 +99,7 @@ def cycle(
 ) -> None:
     """Runs a billing cycle, or follows the one that runs or has run."""
     month = BillingPeriod.parse(period)
-    with session(settings(), parts=(WORKER,)) as found, _database(found) as engine:
+    with session(settings(), parts=(WORKER,)) as found, database(found) as engine:
         if retry:
             order = order_retry(engine, found, month, requested_by="command line")
         else:
@@ -150,7 +147,7 @@ def import_files(
     directory: Annotated[Path, typer.Argument(exists=True, file_okay=False)],
 ) -> None:
     """Imports plans, tax rates, customers, subscriptions, usage and invoices: all or nothing."""
-    with session(settings()) as found, _database(found) as engine, _bar() as bar:
+    with session(settings()) as found, database(found) as engine, _bar() as bar:
         rows = bar.add_task("Usage rows", total=None)
         report = import_directory(
             engine,
@@ -178,7 +175,7 @@ def export(
     month = BillingPeriod.parse(period) if period is not None else None
     with (
         session(settings()) as found,
-        _database(found) as engine,
+        database(found) as engine,
         transaction(engine) as connection,
     ):
         write_export(connection, what, month, sys.stdout)
@@ -212,57 +209,14 @@ def api() -> None:
 @app.command("migrate")
 def migrate_database() -> None:
     """Brings the database to the present schema."""
-    with session(settings()) as found, _database(found) as engine:
+    with session(settings()) as found, database(found) as engine:
         migrate(engine, today=datetime.now(UTC).date())  # noqa: TID251 - which partitions to make
     out.print("The database is at the present schema.")
-
-
-@keys.command("create")
-def create(name: str, role: Annotated[Role, typer.Option()] = Role.VIEWER) -> None:
-    """Makes an API key and prints it: the only time that it can be read."""
-    with (
-        session(settings()) as found,
-        _database(found) as engine,
-        transaction(engine) as connection,
-    ):
-        print(create_key(connection, name, role))
-
-
-@keys.command("list")
-def show_keys() -> None:
-    """Lists the API keys by name; the keys themselves are kept as hashes."""
-    with (
-        session(settings()) as found,
-        _database(found) as engine,
-        transaction(engine) as connection,
-    ):
-        for name, role, valid in list_keys(connection):
-            out.print(f"{name}  {role}  {'valid' if valid else 'revoked'}")
-
-
-@keys.command("revoke")
-def revoke(name: str) -> None:
-    """Revokes every key of that name."""
-    with (
-        session(settings()) as found,
-        _database(found) as engine,
-        transaction(engine) as connection,
-    ):
-        out.print(f"{revoke_keys(connection, name)} revoked")
 
 
 def _fail(sentence: str) -> None:
     err.print(sentence, markup=False, highlight=False, soft_wrap=True)
     raise SystemExit(1)
-
-
-@contextmanager
-def _database(found: Settings) -> Iterator[Engine]:
-    engine = make_engine(found.database_url or "", pool_size=2)
-    try:
-        yield engine
-    finally:
-        engine.dispose()
 
 
 def _bar() -> Progress:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from threading import Event, Thread, current_thread, main_thread
 
 from pydantic import SecretStr
+from sqlalchemy import Engine
 
 from settings import Settings
 from stack.embedded import EmbeddedStack, Part
@@ -39,6 +40,16 @@ def session(settings: Settings, *, parts: Sequence[Part] = ()) -> Iterator[Setti
         return
     with embedded(settings, parts=parts) as stack:
         yield at(settings, stack.addresses())
+
+
+@contextmanager
+def database(found: Settings) -> Iterator[Engine]:
+    """An engine on the database of the stack that `session` found, disposed of at the end."""
+    engine = make_engine(found.database_url or "", pool_size=2)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
 
 
 @contextmanager

@@ -22,7 +22,8 @@ import worker
 import workflows
 import workflows.contracts
 from api.app import create_app
-from cli import app, keys
+from cli import app
+from cli_access import keys, people
 from settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -246,9 +247,12 @@ def test_the_readme_names_make_targets_that_exist() -> None:
 
 def test_the_readme_names_every_command_and_no_other() -> None:
     commands = {command.name or command.callback.__name__ for command in app.registered_commands}
-    assert set(re.findall(r"`billwright ([a-z]+)", README)) == commands | {"keys"}
-    named = set(re.findall(r"`(?:billwright )?keys ([a-z]+)", README))
-    assert named == {command.name for command in keys.registered_commands}
+    groups = {group.name: group.typer_instance for group in app.registered_groups}
+    assert groups == {"keys": keys, "people": people}
+    assert set(re.findall(r"`billwright ([a-z]+)", README)) == commands | groups.keys()
+    for group, instance in groups.items():
+        named = set(re.findall(rf"`(?:billwright )?{group} ([a-z]+)", README))
+        assert named == {command.name for command in instance.registered_commands}
 
 
 def test_the_readme_names_every_route_and_no_other() -> None:
