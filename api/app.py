@@ -13,6 +13,7 @@ from api import (
     health,
     instructions,
     invoices,
+    login,
     metrics,
     payer_pages,
     policies,
@@ -57,6 +58,7 @@ def create_app(open_services: Callable[[], AbstractAsyncContextManager[Services]
     for acting in (cycles, instructions, bank):
         app.include_router(acting.router, responses=refusals | problems.responses(409))
     app.include_router(payer_pages.router)
+    app.include_router(login.router)
     app.include_router(webhooks.router, responses=problems.responses(400, 413, 503))
     app.include_router(metrics.router, responses=problems.responses(401, 403, 503))
     app.include_router(health.router)

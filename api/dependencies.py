@@ -7,16 +7,21 @@ from typing import Annotated
 from zoneinfo import ZoneInfo
 
 from fastapi import Depends, HTTPException, Request
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.requests import HTTPConnection
+from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security.utils import get_authorization_scheme_param
 from sqlalchemy import Engine
 from temporalio.client import Client
 
+from api.sessions import PLAIN_COOKIE, SECURE_COOKIE, session_token, why_not_our_own
 from settings import Settings
 from storage.access import Caller, Role
 from storage.api_keys import caller_of
 from storage.engine import transaction
+from storage.people import find_session
 
 _bearer = HTTPBearer(auto_error=False, description="An API key, made by `billwright keys create`.")
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _MAY_ALSO = {
     Role.ADMIN: frozenset(Role),
     Role.FINANCE: frozenset({Role.FINANCE, Role.VIEWER}),
@@ -44,23 +49,61 @@ class Services:
         return self.now().astimezone(ZoneInfo(self.settings.seller_time_zone)).date()
 
 
-def services(request: Request) -> Services:
+def services(request: HTTPConnection) -> Services:
     found: Services = request.app.state.services
     return found
+
+
+class _SessionCookie(APIKeyCookie):
+    """The session's token, under the name that the cookie has in this installation."""
+
+    async def __call__(self, request: HTTPConnection) -> str | None:
+        return session_token(request, services(request).settings)
+
+
+_session = _SessionCookie(
+    name=SECURE_COOKIE,
+    scheme_name="Session",
+    description=f"The session of a person who logged in at /login; without TLS, {PLAIN_COOKIE}. "
+    "What changes something must come from the same origin: Sec-Fetch-Site or Origin tells.",
+)
 
 
 def _caller(
     request: Request,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+    token: Annotated[str | None, Depends(_session)],
 ) -> Caller:
-    if credentials is not None:
-        with transaction(services(request).engine) as opened:
-            caller = caller_of(opened, credentials.credentials)
-        if caller is not None:
-            return caller
-    raise HTTPException(
-        401, "Send a valid key as Authorization: Bearer.", {"WWW-Authenticate": "Bearer"}
-    )
+    app = services(request)
+    scheme, _ = get_authorization_scheme_param(request.headers.get("Authorization"))
+    caller = None
+    if scheme.lower() == "bearer":
+        caller = _owner(credentials, app)
+    elif token is not None:
+        caller = _person(request, token, app)
+    if caller is None:
+        raise HTTPException(
+            401,
+            "Send a valid key as Authorization: Bearer, or log in at /login.",
+            {"WWW-Authenticate": "Bearer"},
+        )
+    return caller
+
+
+def _owner(credentials: HTTPAuthorizationCredentials | None, app: Services) -> Caller | None:
+    if credentials is None:
+        return None
+    with transaction(app.engine) as opened:
+        return caller_of(opened, credentials.credentials)
+
+
+def _person(request: Request, token: str, app: Services) -> Caller | None:
+    """Raises 403 for what another site may have made the person's browser ask."""
+    if request.method not in _READING and (reason := why_not_our_own(request, app.settings)):
+        raise HTTPException(403, reason)
+    with transaction(app.engine) as opened:
+        person = find_session(opened, token, now=app.now())
+    return None if person is None else person.as_caller()
 
 
 def require(role: Role) -> Callable[..., Caller]:
@@ -69,7 +112,7 @@ def require(role: Role) -> Callable[..., Caller]:
     def check(caller: Annotated[Caller, Depends(_caller)]) -> Caller:
         if role not in _MAY_ALSO[caller.role]:
             raise HTTPException(
-                403, f"This needs the role {role}; the key {caller.name!r} has {caller.role}."
+                403, f"This needs the role {role}; {caller.name!r} has {caller.role}."
             )
         return caller
 

@@ -33,8 +33,11 @@ _EXAMPLES = {
         "request_entity_too_large",
         "An event has at most 1,000,000 bytes.",
     ),
-    HTTPStatus.UNAUTHORIZED: ("unauthorized", "Send a valid key as Authorization: Bearer."),
-    HTTPStatus.FORBIDDEN: ("forbidden", "This needs the role finance; the key is a viewer's."),
+    HTTPStatus.UNAUTHORIZED: (
+        "unauthorized",
+        "Send a valid key as Authorization: Bearer, or log in at /login.",
+    ),
+    HTTPStatus.FORBIDDEN: ("forbidden", "This needs the role finance; 'auditor' has viewer."),
     HTTPStatus.NOT_FOUND: ("not_found", "There is no invoice INV-2026-02-9999."),
     HTTPStatus.CONFLICT: ("conflict", "The cycle of 2026-02 is not running."),
     HTTPStatus.UNPROCESSABLE_ENTITY: (

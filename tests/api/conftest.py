@@ -225,6 +225,14 @@ async def billed(
             yield BilledMonth(product, cycle, mailbox)
 
 
+@pytest.fixture
+async def stranger(billed: BilledMonth) -> AsyncIterator[httpx.AsyncClient]:
+    """A client without a key."""
+    transport = httpx.ASGITransport(billed.product.app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://billing.example") as http:
+        yield http
+
+
 @pytest.fixture(scope="session")
 async def month(
     fresh_engine: Callable[[], AbstractContextManager[Engine]],

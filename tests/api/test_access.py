@@ -1,6 +1,6 @@
 """Who may do what, what is open to all, and what the API says of itself."""
 
-from collections.abc import AsyncIterator
+from collections.abc import Callable
 from dataclasses import replace
 
 import httpx
@@ -33,72 +33,9 @@ from tests.api.conftest import (
     nowhere,
     running,
 )
+from tests.api.people import OWN_PAGE, session_cookie
+from tests.api.routes import ACTING_AT_ONCE, EVERY_ROUTE, OPEN_TO_ALL, READS, WRITES, address
 from workflows.connection import connect
-
-KNOWN = {
-    "period": "2026-02",
-    "number": "INV-2026-02-0001",
-    "code": "standard",
-    "account_number": "1001",
-    "id": "1",
-}
-READS = {
-    CYCLES: Role.VIEWER,
-    f"{CYCLES}/{{period}}": Role.VIEWER,
-    INVOICES: Role.VIEWER,
-    f"{INVOICES}/{{number}}": Role.VIEWER,
-    f"{INVOICES}/{{number}}/pdf": Role.VIEWER,
-    f"{INVOICES}/{{number}}/timeline": Role.VIEWER,
-    f"{INVOICES}/{{number}}/payments": Role.VIEWER,
-    f"{INVOICES}/{{number}}/emails": Role.VIEWER,
-    f"{INVOICES}/{{number}}/credit-notes": Role.VIEWER,
-    f"{INVOICES}/{{number}}/instructions": Role.VIEWER,
-    f"{INVOICES}/{{number}}/instructions/{{id}}": Role.VIEWER,
-    "/api/billing/credit-notes/{number}": Role.VIEWER,
-    "/api/billing/credit-notes/{number}/pdf": Role.VIEWER,
-    "/api/billing/review-queue": Role.VIEWER,
-    "/api/billing/bank-transactions": Role.VIEWER,
-    "/api/billing/mrr": Role.VIEWER,
-    "/api/billing/churn-risk": Role.VIEWER,
-    "/api/billing/outstanding": Role.VIEWER,
-    "/api/billing/revenue-by-customer": Role.VIEWER,
-    "/api/billing/collections": Role.VIEWER,
-    "/metrics": Role.VIEWER,
-    "/api/billing/audit": Role.FINANCE,
-    "/api/billing/dunning-policies": Role.FINANCE,
-    "/api/billing/dunning-policies/{code}": Role.FINANCE,
-}
-WRITES = [
-    ("POST", CYCLES),
-    *(("POST", f"{CYCLES}/{{period}}/{action}") for action in ("pause", "resume")),
-    *(("POST", f"{CYCLES}/{{period}}/{action}") for action in ("retry", "release")),
-    *(
-        ("POST", f"{INVOICES}/{{number}}/{what}")
-        for what in ("resolve", "hold", "release", "void", "credit-notes", "resend", "renew-links")
-    ),
-    ("POST", "/api/billing/bank-statements"),
-    ("POST", "/api/billing/bank-transactions/{id}/assign"),
-    ("POST", "/api/billing/bank-transactions/{id}/ignore"),
-    ("PUT", "/api/billing/dunning-policies/{code}"),
-    ("PUT", "/api/billing/customers/{account_number}/dunning-policy"),
-]
-"""What the role finance may change."""
-ACTING_AT_ONCE = ("/retry", "/release", "/resend")
-"""Writes that need no valid body, and would really be done."""
-EVERY_ROUTE = [("GET", path) for path in READS] + WRITES
-OPEN_TO_ALL = {("GET", "/healthz"), ("GET", "/readyz"), ("POST", "/webhooks/stripe")}
-
-
-def address(path: str) -> str:
-    return path.format(**KNOWN)
-
-
-@pytest.fixture
-async def stranger(billed: BilledMonth) -> AsyncIterator[httpx.AsyncClient]:
-    """A client without a key."""
-    transport = httpx.ASGITransport(billed.product.app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://billing.example") as http:
-        yield http
 
 
 @pytest.mark.parametrize(("method", "path"), EVERY_ROUTE)
@@ -141,11 +78,26 @@ MAY = {
 }
 
 
-@pytest.mark.parametrize("role", MAY)
+def as_program(engine: Engine, role: Role) -> dict[str, str]:
+    return {"Authorization": bearer(engine, role)}
+
+
+def as_person(engine: Engine, role: Role) -> dict[str, str]:
+    return {"Cookie": session_cookie(engine, role), **OWN_PAGE}
+
+
+@pytest.mark.parametrize(
+    ("role", "proof"),
+    [(role, as_program) for role in MAY]
+    + [(role, as_person) for role in MAY if role is not Role.INGEST],
+)
 async def test_a_role_opens_its_routes_and_no_others(
-    billed: BilledMonth, stranger: httpx.AsyncClient, role: Role
+    billed: BilledMonth,
+    stranger: httpx.AsyncClient,
+    role: Role,
+    proof: Callable[[Engine, Role], dict[str, str]],
 ) -> None:
-    headers = {"Authorization": bearer(billed.product.engine, role)}
+    headers = proof(billed.product.engine, role)
     for path, needed in READS.items():
         answer = await stranger.get(address(path), headers=headers)
         if needed in MAY[role]:
@@ -261,10 +213,14 @@ async def test_the_description_has_every_routes_problems_and_examples(
             example = content["application/problem+json"]["example"]
             assert example["status"] == int(status)
             assert example["detail"]
-        assert ("security" in operation) == ("webhooks" not in name), name
+        proofs = [{"HTTPBearer": []}, {"Session": []}]
+        assert operation.get("security", []) == ([] if "webhooks" in name else proofs), name
     assert "200" in operations["GET /readyz"]["responses"]
     assert "503" in operations["GET /readyz"]["responses"]
-    assert not any(path.startswith("/pay") for path in description["paths"])
+    assert not any(path.startswith(("/pay", "/log")) for path in description["paths"])
+    session = description["components"]["securitySchemes"]["Session"]
+    assert (session["in"], session["name"]) == ("cookie", "__Host-billwright_session")
+    assert "without TLS, billwright_session" in session["description"]
 
 
 async def test_the_requests_and_the_cycle_carry_examples_that_are_valid(

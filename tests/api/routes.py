@@ -1,0 +1,61 @@
+"""Every route of the API, with the role that it needs."""
+
+from storage.access import Role
+from tests.api.conftest import CYCLES, INVOICES
+
+KNOWN = {
+    "period": "2026-02",
+    "number": "INV-2026-02-0001",
+    "code": "standard",
+    "account_number": "1001",
+    "id": "1",
+}
+READS = {
+    CYCLES: Role.VIEWER,
+    f"{CYCLES}/{{period}}": Role.VIEWER,
+    INVOICES: Role.VIEWER,
+    f"{INVOICES}/{{number}}": Role.VIEWER,
+    f"{INVOICES}/{{number}}/pdf": Role.VIEWER,
+    f"{INVOICES}/{{number}}/timeline": Role.VIEWER,
+    f"{INVOICES}/{{number}}/payments": Role.VIEWER,
+    f"{INVOICES}/{{number}}/emails": Role.VIEWER,
+    f"{INVOICES}/{{number}}/credit-notes": Role.VIEWER,
+    f"{INVOICES}/{{number}}/instructions": Role.VIEWER,
+    f"{INVOICES}/{{number}}/instructions/{{id}}": Role.VIEWER,
+    "/api/billing/credit-notes/{number}": Role.VIEWER,
+    "/api/billing/credit-notes/{number}/pdf": Role.VIEWER,
+    "/api/billing/review-queue": Role.VIEWER,
+    "/api/billing/bank-transactions": Role.VIEWER,
+    "/api/billing/mrr": Role.VIEWER,
+    "/api/billing/churn-risk": Role.VIEWER,
+    "/api/billing/outstanding": Role.VIEWER,
+    "/api/billing/revenue-by-customer": Role.VIEWER,
+    "/api/billing/collections": Role.VIEWER,
+    "/metrics": Role.VIEWER,
+    "/api/billing/audit": Role.FINANCE,
+    "/api/billing/dunning-policies": Role.FINANCE,
+    "/api/billing/dunning-policies/{code}": Role.FINANCE,
+}
+WRITES = [
+    ("POST", CYCLES),
+    *(("POST", f"{CYCLES}/{{period}}/{action}") for action in ("pause", "resume")),
+    *(("POST", f"{CYCLES}/{{period}}/{action}") for action in ("retry", "release")),
+    *(
+        ("POST", f"{INVOICES}/{{number}}/{what}")
+        for what in ("resolve", "hold", "release", "void", "credit-notes", "resend", "renew-links")
+    ),
+    ("POST", "/api/billing/bank-statements"),
+    ("POST", "/api/billing/bank-transactions/{id}/assign"),
+    ("POST", "/api/billing/bank-transactions/{id}/ignore"),
+    ("PUT", "/api/billing/dunning-policies/{code}"),
+    ("PUT", "/api/billing/customers/{account_number}/dunning-policy"),
+]
+"""What the role finance may change."""
+ACTING_AT_ONCE = ("/retry", "/release", "/resend")
+"""Writes that need no valid body, and would really be done."""
+EVERY_ROUTE = [("GET", path) for path in READS] + WRITES
+OPEN_TO_ALL = {("GET", "/healthz"), ("GET", "/readyz"), ("POST", "/webhooks/stripe")}
+
+
+def address(path: str) -> str:
+    return path.format(**KNOWN)
