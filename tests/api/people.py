@@ -64,6 +64,6 @@ class Browser:
         return answer.status_code == 200
 
 
-def how_many_sessions(product: Product) -> int:
-    with transaction(product.engine) as connection:
+def how_many_sessions(engine: Engine) -> int:
+    with transaction(engine) as connection:
         return connection.execute(select(func.count()).select_from(sessions)).scalar_one()

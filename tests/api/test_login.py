@@ -127,7 +127,7 @@ async def test_a_login_never_takes_over_a_token_that_the_browser_brought(
     browser.http.cookies.set(COOKIE, first)
     second = (await browser.log_in()).cookies[COOKIE]
     assert second != first
-    assert how_many_sessions(house) == 1, "the one of before is over"
+    assert how_many_sessions(house.engine) == 1, "the one of before is over"
 
 
 async def test_a_failed_login_leaves_the_session_as_it_was(browser: Browser) -> None:

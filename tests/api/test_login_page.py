@@ -139,7 +139,7 @@ async def test_no_other_site_logs_anybody_in_or_out(
         assert "own pages" in answer.text.replace("&#39;", "'")
         assert "set-cookie" not in answer.headers
     assert browser.token == before
-    assert how_many_sessions(house) == 1
+    assert how_many_sessions(house.engine) == 1
 
 
 async def test_a_browser_that_says_only_its_origin_logs_in(browser: Browser) -> None:

@@ -38,6 +38,28 @@ CUSTOMERS = (
 PHONE = ViewportSize(width=320, height=640)
 _PATIENCE = 30
 
+FAINT = """() => {
+  const luminance = colour => {
+    const [r, g, b] = colour.match(/[\\d.]+/g).slice(0, 3).map(Number).map(part => part / 255)
+      .map(part => part <= 0.03928 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const behind = element => {
+    for (let at = element; at; at = at.parentElement) {
+      const colour = getComputedStyle(at).backgroundColor;
+      if (colour !== 'rgba(0, 0, 0, 0)') return colour;
+    }
+    return 'rgb(255, 255, 255)';
+  };
+  return [...document.body.querySelectorAll('*')]
+    .filter(element => [...element.childNodes].some(n => n.nodeType === 3 && n.data.trim()))
+    .map(element => {
+      const [a, b] = [getComputedStyle(element).color, behind(element)].map(luminance);
+      return [element.textContent.trim(), (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)];
+    }).filter(([, contrast]) => contrast < 4.5);
+}"""
+"""The texts of a page that stand out too little from what is behind them, with the contrast."""
+
 
 def chromium() -> str:
     """The browser of this machine."""
@@ -101,6 +123,18 @@ class Visit:
     async def to(self, link: str) -> Page:
         await self.page.goto(self.site.url + link)
         return self.page
+
+
+async def names_in_tab_order(page: Page) -> list[str]:
+    """What the tab key leads to, until it leaves the page."""
+    names: list[str] = []
+    while True:
+        await page.keyboard.press("Tab")
+        focused = page.locator(":focus")
+        if not await focused.count() or len(names) > 20:
+            return names
+        name = await focused.evaluate("it => (it.labels?.[0] ?? it).innerText")
+        names.append(" ".join(name.split()))
 
 
 @pytest.fixture

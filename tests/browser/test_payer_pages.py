@@ -4,10 +4,20 @@ import re
 from decimal import Decimal
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import expect
 
 from tests.api.payers import card_link, change, contents, pay_link
-from tests.browser.conftest import CARD, EUROS, LONG, NOTHING, PART, PHONE, Visit
+from tests.browser.conftest import (
+    CARD,
+    EUROS,
+    FAINT,
+    LONG,
+    NOTHING,
+    PART,
+    PHONE,
+    Visit,
+    names_in_tab_order,
+)
 
 TOTAL = Decimal("195.10")
 
@@ -23,38 +33,6 @@ PAGES = {
     "card updated": card_link(CARD) + "?returned=1",
 }
 
-_FAINT = """() => {
-  const luminance = colour => {
-    const [r, g, b] = colour.match(/[\\d.]+/g).slice(0, 3).map(Number).map(part => part / 255)
-      .map(part => part <= 0.03928 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4);
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const behind = element => {
-    for (let at = element; at; at = at.parentElement) {
-      const colour = getComputedStyle(at).backgroundColor;
-      if (colour !== 'rgba(0, 0, 0, 0)') return colour;
-    }
-    return 'rgb(255, 255, 255)';
-  };
-  return [...document.body.querySelectorAll('*')]
-    .filter(element => [...element.childNodes].some(n => n.nodeType === 3 && n.data.trim()))
-    .map(element => {
-      const [a, b] = [getComputedStyle(element).color, behind(element)].map(luminance);
-      return [element.textContent.trim(), (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)];
-    }).filter(([, contrast]) => contrast < 4.5);
-}"""
-
-
-async def names_in_tab_order(page: Page) -> list[str]:
-    """What the tab key leads to, until it leaves the page."""
-    names: list[str] = []
-    while True:
-        await page.keyboard.press("Tab")
-        focused = page.locator(":focus")
-        if not await focused.count() or len(names) > 20:
-            return names
-        names.append(" ".join((await focused.inner_text()).split()))
-
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("link", PAGES.values(), ids=PAGES)
@@ -62,7 +40,7 @@ async def test_every_page_fits_a_small_phone_and_can_be_read(visit: Visit, link:
     change(visit.site.engine, PART, amount_paid=Decimal("95.10"), collection_state="manual_review")
     page = await visit.to(link)
     assert await page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-    assert await page.evaluate(_FAINT) == []
+    assert await page.evaluate(FAINT) == []
     assert await page.locator("html").get_attribute("lang") == "en"
     await expect(page.get_by_role("heading", level=1)).to_have_count(1)
     await expect(page.get_by_role("main")).to_have_count(1)
