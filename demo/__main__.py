@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import secrets
 import shutil
 import tempfile
 import time
@@ -36,12 +37,14 @@ from storage.access import Role
 from storage.api_keys import create_key
 from storage.engine import make_engine, transaction
 from storage.importing.directory import import_directory
+from storage.people import Change, add_person
 
 PERIOD, ISSUED_ON = BILLED_MONTH, date(2026, 3, 1)
 DAY_SECONDS = 1
 """How long a business day lasts, counted from the release of the reminders."""
 MAILS_PER_SECOND = 100
 PATIENCE_SECONDS = 600
+LOGIN = "finance@billwright.example"
 
 out = Console()
 
@@ -73,7 +76,7 @@ def _run(*, stay: bool, day_seconds: int) -> None:
     with embedded(configured, parts=(WORKER, API)) as stack:
         out.print(f"Stack: PostgreSQL, Temporal, mailbox, worker and API, {_since(began)}")
         began = time.monotonic()
-        key, added = _import(at(configured, stack.addresses()))
+        key, password, added = _import(at(configured, stack.addresses()))
         out.print(
             f"Import: {added['usage.csv.gz']:,} usage events and {added['invoices.csv']} invoices "
             f"of an older system, of {added['customers.csv']} customers, {_since(began)}",
@@ -92,6 +95,9 @@ def _run(*, stay: bool, day_seconds: int) -> None:
         engine.dispose()
         addresses = stack.addresses()
         out.print(f"API           {addresses.api_url}/docs   (key {key})", soft_wrap=True)
+        out.print(
+            f"Log in        {addresses.api_url}/login   ({LOGIN}, {password})", soft_wrap=True
+        )
         out.print(f"Temporal UI   {addresses.temporal_ui_url}")
         out.print(f"Mailbox       {addresses.mail_dir}", soft_wrap=True)
         if stay:
@@ -100,16 +106,19 @@ def _run(*, stay: bool, day_seconds: int) -> None:
                 time.sleep(3600)
 
 
-def _import(found: Settings) -> tuple[str, dict[str, int]]:
-    """An admin's key, and how many rows of each file were imported."""
+def _import(found: Settings) -> tuple[str, str, dict[str, int]]:
+    """An admin's key, the password of `LOGIN`, and how many rows of each file were imported."""
     engine = make_engine(found.database_url or "", pool_size=2)
     with tempfile.TemporaryDirectory() as folder:
         write_dataset(Path(folder))
         report = import_directory(engine, Path(folder), now=datetime.now(UTC))
     with transaction(engine) as connection:
         key = create_key(connection, "demo", Role.ADMIN)
+        password = secrets.token_urlsafe(12)
+        change = Change("demo", ISSUED_ON)
+        add_person(connection, LOGIN, "Finance Team", Role.ADMIN, password, change)
     engine.dispose()
-    return key, report.added
+    return key, password, report.added
 
 
 def _tell(stage: Stage) -> None:
