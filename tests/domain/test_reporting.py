@@ -76,8 +76,6 @@ def test_a_reports_own_currency_needs_no_rate() -> None:
         rates.of("GBP")
 
 
-
-
 @pytest.mark.parametrize(
     ("last", "first"),
     [
