@@ -34,7 +34,8 @@ def site(engine: Engine) -> Iterator[Site]:
 
 
 async def type_and_send(page: Page, email: str = EMAIL, password: str = PASSWORD) -> None:
-    """By keyboard alone, from where the page has put the focus."""
+    """By keyboard alone, from where the page has put the focus, which it does once it is drawn."""
+    await expect(page.get_by_label("E-mail address")).to_be_focused()
     await page.keyboard.type(email)
     await page.keyboard.press("Tab")
     await page.keyboard.type(password)
