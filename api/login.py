@@ -18,8 +18,15 @@ from api.pages import client_of, private_headers, template_environment
 from api.problems import is_outage
 from api.rate_limit import RateLimit, TooManyRequests
 from api.sessions import forget_session, keep_session, session_token, why_not_our_own
+from domain.errors import InvalidValue
 from storage.engine import transaction
-from storage.people import check_password, end_session, find_session, open_session
+from storage.people import (
+    canonical_address,
+    check_password,
+    end_session,
+    find_session,
+    open_session,
+)
 
 HOME = "/login"
 """Where a login leads that is not on its way to another page."""
@@ -110,7 +117,7 @@ async def log_in(request: Request, app: App, gate: Annotated[Gate, Depends(_gate
         return _trouble(413, "This is too much", "A login has at most a few thousand characters.")
     email, target = form.get("email", ""), local_path(form.get("next", ""))
     gate.clients.take(client_of(request))
-    gate.logins.take(email.strip().lower())
+    gate.logins.take(_login(email))
     token = await to_thread.run_sync(
         partial(_open, replacing=session_token(request, app.settings)),
         app,
@@ -147,6 +154,14 @@ def _open(app: Services, email: str, password: str, *, replacing: str | None) ->
         if replacing is not None:
             end_session(connection, replacing)
         return open_session(connection, person, now=app.now())
+
+
+def _login(email: str) -> str:
+    """Whose password is being tried, however the address is written."""
+    try:
+        return canonical_address(email)
+    except InvalidValue:
+        return ""  # nobody's
 
 
 def _end(app: Services, token: str) -> None:

@@ -31,6 +31,7 @@ from storage.reports.revenue import RevenueByCustomer, revenue_by_customer
 
 router = APIRouter(prefix="/api/billing", tags=["reports"])
 
+_EARLIEST, _LATEST = date(2001, 1, 1), date(2200, 1, 1)  # as far as billing periods reach
 _TOP_DEBTORS, _TOP_CUSTOMERS, _MOST = 100, 20, 1_000
 _HALF_A_YEAR, _TWO_YEARS = 6, 24
 Report = TypeVar("Report")
@@ -48,7 +49,11 @@ class _Reader:
         caller: Viewer,
         as_of: Annotated[
             date | None,
-            Query(description="Business day; today's in the seller's zone if left out."),
+            Query(
+                ge=_EARLIEST,
+                le=_LATEST,
+                description="Business day; today's in the seller's zone if left out.",
+            ),
         ] = None,
         currency: Annotated[
             str | None,

@@ -6,6 +6,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
+from domain.errors import OverlappingUsagePlans
 from domain.money import round_money
 from domain.periods import BillingPeriod
 from domain.plans import PlanKind, PriceBook
@@ -44,16 +45,21 @@ def recurring_revenue(
 
     `used`: by usage subscription that is active on the day, the units of the days in the window
     that it covers. Prices are those of the cycle: valid on the month's first day, or on the
-    subscription's where that is later. Raises CustomerCannotBeBilled for a missing price.
+    subscription's where that is later. Raises CustomerCannotBeBilled: a missing price, or two plans
+    for one metric.
     """
     usage, flat = Decimal(0), Decimal(0)
+    metered: dict[str | None, str] = {}
     for subscription in subscribed:
         if not subscription.covers(on):
             continue
         priced_on = max(BillingPeriod.of(on).start, subscription.starts_on)
-        kind, _ = prices.kind_and_metric(subscription.plan_code, priced_on)
+        kind, metric = prices.kind_and_metric(subscription.plan_code, priced_on)
         plan = prices.price(subscription.plan_code, currency, priced_on)
         if kind is PlanKind.USAGE:
+            if metric in metered:
+                raise OverlappingUsagePlans(metric or "", metered[metric], plan.code, on)
+            metered[metric] = plan.code
             lines = rate_graduated(plan, used.get(subscription, Decimal(0)))
             usage += sum((line.amount for line in lines), Decimal(0))
         else:

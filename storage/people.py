@@ -69,7 +69,7 @@ def add_person(
 
     Raises InvalidValue, and Conflict for an address with which somebody logs in already.
     """
-    address, shown = _address(email), _name(name)
+    address, shown = canonical_address(email), _name(name)
     hashed = _hasher.hash(_acceptable(password))
     id = connection.execute(
         insert_unless_there(people)
@@ -124,7 +124,7 @@ def check_password(connection: Connection, email: str, password: str) -> Person 
     password that is changed meanwhile ends the session that is opened behind this.
     """
     try:
-        row = connection.execute(_active(_address(email))).one_or_none()
+        row = connection.execute(_active(canonical_address(email))).one_or_none()
     except InvalidValue:
         row = None
     try:
@@ -189,7 +189,8 @@ def end_session(connection: Connection, token: str) -> None:
     connection.execute(delete(sessions).where(sessions.c.token_hash == fingerprint(token)))
 
 
-def _address(email: str) -> str:
+def canonical_address(email: str) -> str:
+    """The one form of an address under which a person is kept. Raises InvalidValue."""
     try:
         addresses = emails(text(email))
     except ValueError as error:
@@ -242,7 +243,7 @@ def _active(address: str) -> Select[Any]:
 
 
 def _locked(connection: Connection, email: str) -> Person:
-    address = _address(email)
+    address = canonical_address(email)
     row = connection.execute(_active(address)).one_or_none()
     if row is None:
         raise NotFound(f"Nobody logs in with {address}.")

@@ -28,12 +28,14 @@ def forget_from(connection: Connection, day: date) -> None:
 
 
 def work_out(connection: Connection, days: Collection[date]) -> None:
-    """Sees to it that `days` are there. Customers without a price for something they have are
-    left out and counted.
+    """Sees to it that `days` are there, and stay until the transaction ends. Customers who cannot
+    be rated are left out and counted.
     """
     listed = select(recurring_days.c.day).where(recurring_days.c.day.in_(days))
-    if not set(days) - set(connection.execute(listed).scalars()):
-        return
+    with connection.begin_nested() as looking:
+        if not set(days) - set(connection.execute(listed.with_for_update(read=True)).scalars()):
+            return
+        looking.rollback()  # whoever holds the lock that is waited for next may wait for these
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": WRITERS_LOCK})
     prices = PriceBook(load_prices(connection))
     for day in sorted(set(days) - set(connection.execute(listed).scalars())):

@@ -308,6 +308,7 @@ class InvoiceLifecycle:
 
     async def _continue_as_new(self) -> None:
         """A history stays short, however often an open invoice is looked after."""
+        self._file.ends = True
         await self._beside.put_down()
         self._beside.raise_what_broke()
         await workflow.wait_condition(workflow.all_handlers_finished)

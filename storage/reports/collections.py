@@ -16,8 +16,8 @@ from domain.reporting import (
     percent,
     three_months_to,
 )
-from storage.reports.collections_queries import CASES, CURRENCIES, RECEIVABLES
-from storage.reports.currencies import Conversion, load_rates
+from storage.reports.collections_queries import CASES, RECEIVABLES
+from storage.reports.currencies import INVOICED_CURRENCIES, Conversion, load_rates
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def collections(connection: Connection, *, as_of: date, currency: str, months: i
     Every amount is converted by the rate of `as_of`, so that the months can be compared.
     """
     shown = _months_to(as_of, months + 1)  # the first has its change too
-    known = connection.execute(CURRENCIES).scalars()
+    known = connection.execute(INVOICED_CURRENCIES).scalars()
     conversion = Conversion(load_rates(connection, currency, as_of), known)
     ends = [*(month.last_day for month in shown[:-1]), as_of]
     asked = {

@@ -95,7 +95,6 @@ _STANDING = f"""
 _RATES = """
     unnest(CAST(:currencies AS text[]), CAST(:rates AS numeric[])) AS rates (currency, rate)
 """
-CURRENCIES = text("SELECT DISTINCT currency FROM customers")
 CASES = text(f"""
     WITH invoice AS ({_INVOICE}), entry AS ({_ENTRY}), told AS MATERIALIZED ({_TOLD}),
          retried AS MATERIALIZED ({_RETRIED}), moved AS ({_MOVED}), standing AS ({_STANDING})

@@ -4,11 +4,23 @@ from collections.abc import Iterable, Sequence
 from datetime import date
 from decimal import Decimal
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, text
 
 from domain.money import minor_digits, round_money
 from domain.reporting import ExchangeRate, ExchangeRates
 from storage.tables import exchange_rates
+
+INVOICED_CURRENCIES = text("""
+    WITH RECURSIVE known AS (
+        (SELECT currency FROM invoices ORDER BY currency LIMIT 1)
+        UNION ALL
+        SELECT (SELECT currency FROM invoices WHERE currency > known.currency
+                ORDER BY currency LIMIT 1)
+        FROM known WHERE known.currency IS NOT NULL
+    )
+    SELECT currency FROM known WHERE currency IS NOT NULL
+""")
+"""Each once, from one entry of the index to the next."""
 
 
 class Conversion:

@@ -218,6 +218,7 @@ _MOVED = text("""
 _LATEST_MONTH = text("""
     SELECT max(period_start) FROM invoices
     WHERE issued_on <= :as_of AND collection_state IS NOT NULL
+      AND (status <> 'void' OR settled_on IS NOT NULL)
 """)
 _BILLED = text("""
     SELECT invoice.period_start, invoice.currency,
@@ -227,7 +228,7 @@ _BILLED = text("""
            ON note.invoice_id = invoice.id AND note.voids AND note.business_date <= :as_of
     WHERE invoice.period_start IN (:month, :month_before) AND invoice.issued_on <= :as_of
       AND invoice.collection_state IS NOT NULL
-      -- a void one of an older system has no credit note that takes it back
-      AND NOT (invoice.status = 'void' AND invoice.cycle_id IS NULL)
+      -- one that was void before it was ever issued here has no credit note that takes it back
+      AND (invoice.status <> 'void' OR invoice.settled_on IS NOT NULL)
     GROUP BY 1, 2
 """)

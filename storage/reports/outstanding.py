@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 
 from domain.reporting import AGING_BUCKETS, ExchangeRate, percent
 from storage.receivables import MAY_BE_OPEN
-from storage.reports.currencies import Conversion, load_rates
+from storage.reports.currencies import INVOICED_CURRENCIES, Conversion, load_rates
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def outstanding(
     An invoice counts with what its entries up to that day leave open: later payments and credit
     notes do not change the answer.
     """
-    currencies = connection.execute(_CURRENCIES, {"as_of": as_of}).scalars()
+    currencies = connection.execute(INVOICED_CURRENCIES).scalars()
     conversion = Conversion(load_rates(connection, currency, as_of), currencies)
     rows = connection.execute(
         _OUTSTANDING,
@@ -114,7 +114,6 @@ _OPEN = f"""
     ) entry
     WHERE entry.amount > 0 AND {MAY_BE_OPEN}
 """  # noqa: S608 - of constants
-_CURRENCIES = text("SELECT DISTINCT currency FROM customers")
 _OUTSTANDING = text(f"""
     WITH open AS ({_OPEN}), aged AS (
         SELECT customer_id,

@@ -88,8 +88,8 @@ def revenue_by_customer(
 _COUNTED = """
     invoice.period_start IN (:month, :month_before) AND invoice.issued_on <= :as_of
     AND invoice.collection_state IS NOT NULL
-    -- a void one of an older system has no credit note that takes it back
-    AND NOT (invoice.status = 'void' AND invoice.cycle_id IS NULL)
+    -- one that was void before it was ever issued here has no credit note that takes it back
+    AND (invoice.status <> 'void' OR invoice.settled_on IS NOT NULL)
 """
 _CURRENCIES = text(f"""
     SELECT DISTINCT currency FROM invoices invoice WHERE {_COUNTED}

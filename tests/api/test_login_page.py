@@ -170,6 +170,16 @@ async def test_one_login_is_tried_only_so_often_from_wherever(house: Product) ->
 
 
 @pytest.mark.usefixtures("quick")
+async def test_however_an_address_is_written_it_is_one_login(house: Product) -> None:
+    spread = [Browser(house, f"203.0.113.{n}") for n in range(12)]
+    seen = [
+        (await statuses(browser, 1, f"{';' * n} {EMAIL};{' ' * n}"))[0]
+        for n, browser in enumerate(spread)
+    ]
+    assert seen == [403] * 10 + [429] * 2
+
+
+@pytest.mark.usefixtures("quick")
 async def test_one_address_tries_only_so_often_whomever(house: Product) -> None:
     browser = Browser(house)
     seen = [(await statuses(browser, 1, f"{n}@b.example"))[0] for n in range(22)]

@@ -187,6 +187,8 @@ async def test_a_name_that_begins_like_a_formula_is_text(
     ("params", "field"),
     [
         ({"as_of": "yesterday"}, "query.as_of"),
+        ({"as_of": "0001-01-01"}, "query.as_of"),
+        ({"as_of": "9999-12-31"}, "query.as_of"),
         ({"currency": "usd"}, "query.currency"),
         ({"format": "xml"}, "query.format"),
     ],

@@ -1,5 +1,6 @@
 """Recurring revenue of a customer, how it moves, and usage that falls."""
 
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.errors import NoPriceInCurrency
+from domain.errors import NoPriceInCurrency, OverlappingUsagePlans
 from domain.periods import BillingPeriod
 from domain.plans import PlanKind, PlanPrice, PriceBook, Tier
 from domain.rating import Subscription, rate_graduated
@@ -108,6 +109,12 @@ def test_the_price_is_that_of_the_cycle() -> None:
 def test_a_missing_price_is_the_customers_error() -> None:
     with pytest.raises(NoPriceInCurrency):
         revenue(subscribed("support"), currency="EUR")
+
+
+def test_two_plans_for_one_metric_are_the_customers_error() -> None:
+    other = replace(CALLS, code="api-2")
+    with pytest.raises(OverlappingUsagePlans):
+        revenue(subscribed("api"), subscribed("api-2"), prices=(CALLS, other))
 
 
 @given(units=st.integers(0, 10**9))

@@ -278,6 +278,17 @@ def test_a_rate_that_is_missing_is_named(with_history: Engine, currency: str, as
         owed(connection, as_of, currency=currency)
 
 
+def test_an_invoice_in_a_currency_that_no_customer_has_any_more_is_not_passed_over(
+    with_history: Engine,
+) -> None:
+    with transaction(with_history) as connection:
+        connection.execute(text("UPDATE customers SET currency = 'USD'"))
+        assert owed(connection, AS_OF).total == Decimal("171.00")
+        connection.execute(text("DELETE FROM exchange_rates"))
+        with pytest.raises(MissingExchangeRate, match="from EUR"):
+            owed(connection, AS_OF)
+
+
 def test_the_latest_rate_of_the_day_counts(with_history: Engine, tmp_path: Path) -> None:
     later: list[dict[str, Any]] = [
         exchange_rate_row(valid_from="2026-03-01", rate="1.25"),

@@ -5,7 +5,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, text
 
 from domain.instructions import InstructionKind
 from domain.periods import BillingPeriod
@@ -22,7 +22,7 @@ from tests.builders import (
     write_billing_files,
     write_csv,
 )
-from tests.storage.collecting import instruct
+from tests.storage.collecting import add_draft, instruct
 
 JANUARY = BillingPeriod(2026, 1)
 NOTHING = Decimal(0)
@@ -146,6 +146,26 @@ def test_a_void_invoice_was_revenue_until_its_day(by_wire: Connection) -> None:
     assert revenue(by_wire, FEBRUARY, day - timedelta(1)).revenue == NET
     found = revenue(by_wire, FEBRUARY, day)
     assert (found.revenue, found.billed_customers) == (NOTHING, 0)
+
+
+def test_a_draft_that_was_dropped_before_its_issue_is_no_revenue(by_wire: Connection) -> None:
+    march = add_draft(by_wire, "INV-2026-03-0001", date(2026, 3, 1))
+    by_wire.execute(
+        text("UPDATE invoices SET status = 'void', collection_state = 'void' WHERE number = :n"),
+        {"n": march},
+    )
+    found = revenue(by_wire, BillingPeriod(2026, 3), date(2026, 4, 2))
+    assert (found.revenue, found.billed_customers) == (NOTHING, 0)
+
+
+def test_an_old_invoice_that_is_voided_here_was_revenue_until_then(with_history: Engine) -> None:
+    day = date(2026, 3, 10)
+    with transaction(with_history) as connection:
+        before = revenue(connection, JANUARY).revenue
+        number = "INV-2026-01-1005"
+        instruct(connection, InstructionKind.VOID, number=number, on=day)
+        assert revenue(connection, JANUARY, day - timedelta(1)).revenue == before
+        assert revenue(connection, JANUARY, day).revenue == before - Decimal("30.00")
 
 
 def test_an_empty_database_has_no_revenue(engine: Engine) -> None:

@@ -176,6 +176,8 @@ class CollectionOffice:
         if attempt is not None and attempt.outcome == "pending":
             await self._note("charge_begun")
             await self._bank_answers.wait()
+            if self.gateway_is_down:
+                raise ConnectionError("the card processor hung up")
             self.charges.append((order.number, order.attempt, order.business_date))
             invoice.end_charge(attempt, self.bank[attempt.card], order.business_date)
         return await self._case("charge_invoice", order.number)
@@ -213,6 +215,8 @@ class CollectionOffice:
             raise OSError("the mail server does not answer")
         await self._note("mail_begun")
         await self._mail_is_taken.wait()
+        if self.mail_is_down:
+            raise OSError("the mail server hung up")
         if self.invoices[order.number].send(order):
             self.mails.append(order)
         return await self._case("send_notice", order.number)

@@ -201,6 +201,12 @@ class Story:
         await self.handle.query(InvoiceLifecycle.case)  # behind all that it was told
         return (await self.handle.describe()).run_id
 
+    async def follow_the_run(self, run_id: str | None) -> None:
+        """Waits until another run has followed that one."""
+        async with asyncio.timeout(30):
+            while (await self.handle.describe()).run_id == run_id:
+                await asyncio.sleep(0.05)
+
     # --- what came of it
 
     @property

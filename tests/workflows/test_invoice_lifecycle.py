@@ -174,26 +174,6 @@ async def test_a_charge_is_carried_over_from_run_to_run(story: Story) -> None:
     assert story.mails == [(0, "invoice"), (3, "reminder")]
 
 
-async def test_a_run_ends_behind_what_a_worker_is_at(story: Story) -> None:
-    office = story.office
-    office.mail_is_slow()
-    office.bank_is_slow()
-    async with staffed(story.environment.client, collection=office):
-        story.keep(GOOD)
-        first = (await story.start(events_per_run=20)).first_execution_run_id
-        await office.heard(lambda: "charge_begun" in office.done)
-        assert await story.outgrow_the_run(events=30) == first
-        office.bank_answers()
-        await office.heard(lambda: "mail_begun" in office.done)
-        second = (await story.handle.describe()).run_id
-        assert second != first
-        assert await story.outgrow_the_run(events=30) == second
-        office.mail_is_taken()
-        assert await story.end() == "paid"
-    assert (office.done.count("charge_begun"), office.done.count("mail_begun")) == (1, 1)
-    assert story.mails == [(0, "receipt")]
-
-
 async def test_a_demonstrations_clock_goes_on_from_run_to_run(story: Story) -> None:
     story.calendar = story.office.calendar = replace(story.calendar, day_seconds=60)
     async with staffed(story.environment.client, collection=story.office):

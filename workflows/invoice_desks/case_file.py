@@ -1,5 +1,6 @@
 """The invoice as its workflow last saw it, and how its records are made."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -31,6 +32,7 @@ class CaseFile:
         steps_taken: how many steps of this round are behind it; runs ahead of the case's while a
             step's e-mail waits for the mail server.
         changes: grows whenever a case is taken over.
+        ends: the run is about to be continued by another: whatever fails now is the next one's.
         follow_up: is told the case before, None for the first, and the one taken over.
     """
 
@@ -44,6 +46,7 @@ class CaseFile:
         self.clock = clock
         self.steps_taken = order.position.steps_taken if order.position else 0
         self.changes = 0
+        self.ends = False
         self._order = order
         self._follow_up = follow_up
         self._latest: Case | None = None
@@ -93,12 +96,18 @@ class CaseFile:
         )
 
     async def once(self, call: Callable[[], Awaitable[Result]], what: str) -> Result:
-        """Raises Defect where `call` fails for good; a cancellation passes as it is."""
+        """Raises Defect where `call` fails for good; a cancellation passes as it is.
+
+        An attempt that fails while the run ends has not failed for good: Temporal tries nothing
+        again that was cancelled meanwhile, and the next run does.
+        """
         try:
             return await call()
         except FailureError as failure:
             if is_cancelled_exception(failure):
                 raise
+            if self.ends:
+                raise asyncio.CancelledError from failure
             raise Defect(what, failure) from failure
 
     async def patiently(self, work: Callable[[], Awaitable[Result]]) -> Result:
@@ -142,7 +151,7 @@ class CaseFile:
                         **policies.CHARGE,
                     )
                 except ActivityError as failure:
-                    if failure.retry_state is not RetryState.TIMEOUT:
+                    if failure.retry_state is not RetryState.TIMEOUT or self.ends:
                         raise
 
         return await self.patiently(lambda: self.once(ask, what))

@@ -1,5 +1,6 @@
 """The e-mails of one invoice: sent beside the loop, since a mail server may be away for days."""
 
+import asyncio
 from datetime import date
 
 from temporalio import workflow
@@ -96,6 +97,8 @@ class MailDesk:
         except ActivityError as failure:
             if is_cancelled_exception(failure):
                 raise
+            if self._file.ends:
+                raise asyncio.CancelledError from failure
             report = UndeliveredReport(order, str(failure.cause))
             case = await self._file.patiently(
                 lambda: self._file.record(

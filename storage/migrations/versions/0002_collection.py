@@ -114,20 +114,16 @@ CREATE TABLE instructions (
     id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     invoice_id    bigint NOT NULL REFERENCES invoices,
     kind          text NOT NULL CHECK (kind IN
-                      ('hold', 'release', 'void', 'credit_note', 'resend', 'renew_links',
-                       'paid_elsewhere', 'charge_again', 'extend', 'write_off',
-                       'void_by_credit_note')),
+                      ('hold', 'release', 'void', 'credit_note', 'resend', 'paid_elsewhere',
+                       'charge_again', 'extend', 'write_off', 'void_by_credit_note')),
     details       jsonb NOT NULL DEFAULT '{}',
     note          text NOT NULL,
     person        text NOT NULL CHECK (person <> ''),
-    -- of the request: sent twice, it is asked once; NULL where who asked gave none
-    idempotency_key text CHECK (idempotency_key <> ''),
     asked_at      timestamptz NOT NULL DEFAULT now(),
     decided_at    timestamptz,
     outcome       text CHECK (outcome IN ('done', 'refused')),
     answer        text NOT NULL DEFAULT '',
-    CHECK ((decided_at IS NULL) = (outcome IS NULL)),
-    UNIQUE (invoice_id, idempotency_key)
+    CHECK ((decided_at IS NULL) = (outcome IS NULL))
 );
 CREATE INDEX instructions_waiting ON instructions (invoice_id) WHERE decided_at IS NULL;
 

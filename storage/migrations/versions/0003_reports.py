@@ -1,4 +1,5 @@
-"""Reports: what was open on any day, exchange rates, usage by day, recurring revenue.
+"""Reports: what was open on any day, exchange rates, usage by day, recurring revenue. Requests of
+people have a key.
 
 Revision ID: 0003
 """
@@ -12,6 +13,17 @@ revision = "0003"
 down_revision = "0002"
 branch_labels = None
 depends_on = None
+
+INSTRUCTIONS = """
+ALTER TABLE instructions
+    -- of the request: sent twice, it is asked once; NULL where who asked gave none
+    ADD COLUMN idempotency_key text CHECK (idempotency_key <> ''),
+    ADD UNIQUE (invoice_id, idempotency_key),
+    DROP CONSTRAINT instructions_kind_check,
+    ADD CONSTRAINT instructions_kind_check CHECK (kind IN
+        ('hold', 'release', 'void', 'credit_note', 'resend', 'renew_links', 'paid_elsewhere',
+         'charge_again', 'extend', 'write_off', 'void_by_credit_note'));
+"""
 
 RECEIVABLES = """
 -- what an invoice's open amount changed by; their sum up to a day is what was open on it
@@ -31,6 +43,8 @@ CREATE INDEX invoices_by_open_days ON invoices USING gist
     (daterange(issued_on, CASE WHEN settled_on IS NOT NULL
                                THEN greatest(issued_on, settled_on) END))
     WHERE status <> 'draft';
+-- which currencies there are, without a look at every invoice
+CREATE INDEX invoices_by_currency ON invoices (currency);
 """
 
 RATES = """
@@ -118,7 +132,7 @@ USED_BEFORE_BY_MONTH = """
 
 
 def upgrade() -> None:
-    for statements in (RECEIVABLES, RATES, USAGE, BEFORE):
+    for statements in (INSTRUCTIONS, RECEIVABLES, RATES, USAGE, BEFORE):
         op.execute(statements)
     op.execute(text(USED_BEFORE).bindparams(zone=settings().seller_time_zone))
     op.execute(USED_BEFORE_BY_MONTH)
