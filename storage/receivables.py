@@ -10,15 +10,16 @@ from sqlalchemy import Connection, insert
 
 from storage.tables import receivable_entries
 
-MAY_BE_OPEN = """
-    invoice.status <> 'draft'
-    AND daterange(invoice.issued_on,
-                  CASE WHEN invoice.settled_on IS NOT NULL
-                       THEN greatest(invoice.issued_on, invoice.settled_on) END)
-        @> CAST(:as_of AS date)
+OPEN_DAYS = """
+    daterange(issued_on, CASE WHEN settled_on IS NOT NULL THEN greatest(issued_on, settled_on) END)
 """
-"""A condition on `invoices invoice` that every invoice meets on which something is open on a day;
-the index `invoices_by_open_days` serves it. Whether something is, its entries tell."""
+"""The days on which something may be open on a row of `invoices`, written as the index
+`invoices_by_open_days` has it, which leaves drafts out. Whether something is, its entries tell."""
+MAY_BE_OPEN = f"status <> 'draft' AND {OPEN_DAYS} @> CAST(:as_of AS date)"
+"""A condition that every invoice meets on which something is open at the end of `:as_of`."""
+WAS_ISSUED = "collection_state IS NOT NULL AND (status <> 'void' OR settled_on IS NOT NULL)"
+"""A condition on `invoices`: issued once, also where it was voided since. One that was void before
+it was ever issued here has no credit note that takes it back."""
 
 
 def enter(connection: Connection, invoice_id: int, *, on: date, amount: Decimal) -> None:

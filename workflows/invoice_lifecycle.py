@@ -45,7 +45,7 @@ class InvoiceLifecycle:
         self._order = order
         self._clock = BusinessClock.of(order)
         self._beside = Beside()
-        self._file = CaseFile(order, self._clock, self._follow_up)
+        self._file = CaseFile(order, self._clock, self._beside, self._follow_up)
         self._mail = MailDesk(self._file, self._beside)
         self._cards = CardDesk(self._file, self._beside, self._mail)
         self._credits = CreditDesk(self._file, self._beside, self._mail)
@@ -308,7 +308,6 @@ class InvoiceLifecycle:
 
     async def _continue_as_new(self) -> None:
         """A history stays short, however often an open invoice is looked after."""
-        self._file.ends = True
         await self._beside.put_down()
         self._beside.raise_what_broke()
         await workflow.wait_condition(workflow.all_handlers_finished)

@@ -7,6 +7,8 @@ within a day, in the order of writing; what is written for a later day stands be
 from sqlalchemy import text
 
 from domain.reporting import RecoveryStep
+from storage.receivables import OPEN_DAYS, WAS_ISSUED
+from storage.reports.currencies import RATES
 
 _ENDS = "('paid', 'void', 'uncollectible')"
 _LATE = """
@@ -92,18 +94,15 @@ _STANDING = f"""
     CROSS JOIN LATERAL generate_series(month, until_month - 1) AS month_end (place)
     GROUP BY place, currency
 """  # noqa: S608 - of constants
-_RATES = """
-    unnest(CAST(:currencies AS text[]), CAST(:rates AS numeric[])) AS rates (currency, rate)
-"""
 CASES = text(f"""
     WITH invoice AS ({_INVOICE}), entry AS ({_ENTRY}), told AS MATERIALIZED ({_TOLD}),
          retried AS MATERIALIZED ({_RETRIED}), moved AS ({_MOVED}), standing AS ({_STANDING})
     SELECT month, step, count(*) FILTER (WHERE opened) AS opened,
            count(*) FILTER (WHERE settled) AS settled, round(sum(amount) * rate, :digits) AS amount
-    FROM moved JOIN {_RATES} USING (currency) GROUP BY month, step, currency, rate
+    FROM moved JOIN {RATES} USING (currency) GROUP BY month, step, currency, rate
     UNION ALL
     SELECT month, NULL, cases, NULL, round(amount * rate, :digits)
-    FROM standing JOIN {_RATES} USING (currency)
+    FROM standing JOIN {RATES} USING (currency)
 """)  # noqa: S608 - of constants
 """By month and step, what moved: cases opened and settled, and money. Without a step, what stood at
 the month's end: open cases as `opened`, and what was open on them."""
@@ -117,15 +116,14 @@ RECEIVABLES = text(f"""
     ), issued AS (
         SELECT issued_on, currency, sum(greatest(total, 0)) AS amount FROM invoices
         WHERE issued_on BETWEEN (CAST(:since AS date[]))[1] AND :as_of
-          AND collection_state IS NOT NULL AND (status <> 'void' OR settled_on IS NOT NULL)
+          AND {WAS_ISSUED}
         GROUP BY issued_on, currency
     ), entered AS (
         SELECT width_bucket(business_date, CAST(:starts AS date[])) AS month, currency,
                sum(amount) AS amount
         FROM invoices JOIN receivable_entries ON invoice_id = invoices.id
         WHERE status <> 'draft' AND business_date <= :as_of
-          AND daterange(issued_on, CASE WHEN settled_on IS NOT NULL
-                                        THEN greatest(issued_on, settled_on) END)
+          AND {OPEN_DAYS}
               && (SELECT range_agg(daterange(until, until, '[]')) FROM day)
         GROUP BY 1, currency
     ), owed AS (
@@ -137,6 +135,6 @@ RECEIVABLES = text(f"""
     )
     SELECT month, round(coalesce(owed, 0) * rate, :digits) AS owed,
            round(coalesce(billed, 0) * rate, :digits) AS billed
-    FROM owed FULL JOIN billed USING (month, currency) JOIN {_RATES} USING (currency)
+    FROM owed FULL JOIN billed USING (month, currency) JOIN {RATES} USING (currency)
 """)  # noqa: S608 - of constants
 """By month and currency: all that was owed at its end, and billed in the three months up to it."""

@@ -22,11 +22,16 @@ INVOICED_CURRENCIES = text("""
 """)
 """Each once, from one entry of the index to the next."""
 
+RATES = """
+    unnest(CAST(:currencies AS text[]), CAST(:rates AS numeric[])) AS rates (currency, rate)
+"""
+"""What a query joins by currency; `Conversion.parameters` are its parameters."""
+
 
 class Conversion:
     """What a report's query multiplies by, and which rates it then has to show.
 
-    A query joins `unnest(:currencies, :rates)` and rounds to `:digits`, half away from zero, as
+    A query joins `RATES` and rounds to `:digits`, half away from zero, as
     `domain.money.round_money` does.
     """
 

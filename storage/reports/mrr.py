@@ -11,9 +11,10 @@ from sqlalchemy import Connection, text
 
 from domain.periods import BillingPeriod
 from domain.recurring import WINDOW_DAYS, Movement
-from domain.reporting import ExchangeRate, growth
+from domain.reporting import ExchangeRate, ExchangeRates, growth
+from storage.receivables import WAS_ISSUED
 from storage.recurring import unrated_on, work_out
-from storage.reports.currencies import Conversion, load_rates
+from storage.reports.currencies import RATES, Conversion, load_rates
 
 WEEKS = 13
 """How many weekly points the trend has, a quarter with both its ends."""
@@ -100,7 +101,8 @@ def mrr(connection: Connection, *, as_of: date, currency: str, limit: int) -> Mr
     days = [as_of - timedelta(7 * weeks) for weeks in reversed(range(WEEKS + 1))]
     work_out(connection, days)
     currencies = connection.execute(_CURRENCIES, {"days": days}).scalars()
-    conversion = Conversion(load_rates(connection, currency, as_of), currencies)
+    rates = load_rates(connection, currency, as_of)
+    conversion = Conversion(rates, currencies)
     trend = _trend(connection, days, conversion)
     since = as_of - timedelta(WINDOW_DAYS)
     moved = {"since": since, "as_of": as_of, "limit": limit, **conversion.parameters}
@@ -126,7 +128,7 @@ def mrr(connection: Connection, *, as_of: date, currency: str, limit: int) -> Mr
             for row in rows
             if row.account_number is not None
         ),
-        billed=_billed(connection, as_of, currency),
+        billed=_billed(connection, as_of, rates),
         unrated=unrated_on(connection, as_of),
         rates=conversion.shown,
     )
@@ -166,15 +168,15 @@ def _changes(rows: Iterable[Any], nothing: Decimal) -> tuple[MrrChange, ...]:
     )
 
 
-def _billed(connection: Connection, as_of: date, currency: str) -> Billed:
+def _billed(connection: Connection, as_of: date, rates: ExchangeRates) -> Billed:
     latest: date | None = connection.execute(_LATEST_MONTH, {"as_of": as_of}).scalar_one()
     if latest is None:
-        nothing = Conversion(load_rates(connection, currency, as_of), ()).nothing
+        nothing = Conversion(rates, ()).nothing
         return Billed(None, nothing, nothing, None)
     period = BillingPeriod.of(latest)
     months = {"month": period.start, "month_before": period.previous().start, "as_of": as_of}
     sums = connection.execute(_BILLED, months).all()
-    conversion = Conversion(load_rates(connection, currency, as_of), (row.currency for row in sums))
+    conversion = Conversion(rates, (row.currency for row in sums))
     now, before = (
         sum(
             (conversion.of(row.amount, row.currency) for row in sums if row.period_start == month),
@@ -187,13 +189,12 @@ def _billed(connection: Connection, as_of: date, currency: str) -> Billed:
 
 _CURRENCIES = text("SELECT DISTINCT currency FROM recurring_totals WHERE day = ANY(:days)")
 _TOTALS = text("SELECT * FROM recurring_totals WHERE day = ANY(:days) ORDER BY day, currency")
-_MOVED = text("""
+_MOVED = text(f"""
     WITH revenue AS (
         SELECT customer_id, day,
                round(usage * rate, :digits) + round(subscriptions * rate, :digits) AS amount
         FROM recurring_revenue
-        JOIN unnest(CAST(:currencies AS text[]), CAST(:rates AS numeric[]))
-             AS rates (currency, rate) USING (currency)
+        JOIN {RATES} USING (currency)
         WHERE day IN (:since, :as_of)
     ), compared AS (
         SELECT customer_id,
@@ -214,21 +215,16 @@ _MOVED = text("""
     (SELECT kind, before, now, 1, account_number, name
      FROM most JOIN customers ON customers.id = most.customer_id
      ORDER BY abs(now - before) DESC, account_number)
-""")
-_LATEST_MONTH = text("""
-    SELECT max(period_start) FROM invoices
-    WHERE issued_on <= :as_of AND collection_state IS NOT NULL
-      AND (status <> 'void' OR settled_on IS NOT NULL)
-""")
-_BILLED = text("""
+""")  # noqa: S608 - of constants
+_LATEST_MONTH = text(f"""
+    SELECT max(period_start) FROM invoices WHERE issued_on <= :as_of AND {WAS_ISSUED}
+""")  # noqa: S608 - of constants
+_BILLED = text(f"""
     SELECT invoice.period_start, invoice.currency,
            sum(invoice.total - coalesce(note.total, 0)) AS amount
     FROM invoices invoice
     LEFT JOIN credit_notes note
            ON note.invoice_id = invoice.id AND note.voids AND note.business_date <= :as_of
-    WHERE invoice.period_start IN (:month, :month_before) AND invoice.issued_on <= :as_of
-      AND invoice.collection_state IS NOT NULL
-      -- one that was void before it was ever issued here has no credit note that takes it back
-      AND (invoice.status <> 'void' OR invoice.settled_on IS NOT NULL)
+    WHERE period_start IN (:month, :month_before) AND issued_on <= :as_of AND {WAS_ISSUED}
     GROUP BY 1, 2
-""")
+""")  # noqa: S608 - of constants

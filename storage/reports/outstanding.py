@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 
 from domain.reporting import AGING_BUCKETS, ExchangeRate, percent
 from storage.receivables import MAY_BE_OPEN
-from storage.reports.currencies import INVOICED_CURRENCIES, Conversion, load_rates
+from storage.reports.currencies import INVOICED_CURRENCIES, RATES, Conversion, load_rates
 
 
 @dataclass(frozen=True)
@@ -120,8 +120,7 @@ _OUTSTANDING = text(f"""
                width_bucket(CAST(:as_of AS date) - due_on, CAST(:bounds AS integer[])) AS bucket,
                round(sum(amount) * rate, :digits) AS amount, count(*) AS invoices,
                min(due_on) AS oldest_due_on
-        FROM open JOIN unnest(CAST(:currencies AS text[]), CAST(:rates AS numeric[]))
-                       AS rates (currency, rate) USING (currency)
+        FROM open JOIN {RATES} USING (currency)
         GROUP BY customer_id, 2, rate
     ), owed AS (
         SELECT customer_id, sum(amount) AS amount, sum(invoices) AS invoices,

@@ -9,7 +9,8 @@ from sqlalchemy import Connection, text
 
 from domain.periods import BillingPeriod
 from domain.reporting import ExchangeRate, growth, percent
-from storage.reports.currencies import Conversion, load_rates
+from storage.receivables import WAS_ISSUED
+from storage.reports.currencies import RATES, Conversion, load_rates
 
 
 @dataclass(frozen=True)
@@ -85,11 +86,8 @@ def revenue_by_customer(
     )
 
 
-_COUNTED = """
-    invoice.period_start IN (:month, :month_before) AND invoice.issued_on <= :as_of
-    AND invoice.collection_state IS NOT NULL
-    -- one that was void before it was ever issued here has no credit note that takes it back
-    AND (invoice.status <> 'void' OR invoice.settled_on IS NOT NULL)
+_COUNTED = f"""
+    period_start IN (:month, :month_before) AND issued_on <= :as_of AND {WAS_ISSUED}
 """
 _CURRENCIES = text(f"""
     SELECT DISTINCT currency FROM invoices invoice WHERE {_COUNTED}
@@ -107,8 +105,7 @@ _REVENUE = text(f"""
         WHERE note.business_date <= :as_of
     ), sums AS (
         SELECT customer_id, period_start, round(sum(amount) * rate, :digits) AS amount
-        FROM parts JOIN unnest(CAST(:currencies AS text[]), CAST(:rates AS numeric[]))
-                        AS rates (currency, rate) USING (currency)
+        FROM parts JOIN {RATES} USING (currency)
         GROUP BY customer_id, period_start, rate
     ), customer AS (
         SELECT customer_id,

@@ -11,12 +11,13 @@ from temporalio.exceptions import is_cancelled_exception
 class Beside:
     """The tasks beside one workflow's loop.
 
-    `ended` grows with each that ends, so that the loop can wait for the next one.
+    `ended` grows with each that ends, so that the loop can wait for the next one. `is_put_down`:
+    the run is about to be continued by another, and whatever fails now is the next one's.
     """
 
     def __init__(self) -> None:
         self._running: dict[asyncio.Task[None], None] = {}  # in their order, which replays
-        self._is_put_down = False
+        self.is_put_down = False
         self._broken: BaseException | None = None
         self.ended = 0
 
@@ -28,7 +29,7 @@ class Beside:
         task = asyncio.create_task(work)
         self._running[task] = None
         task.add_done_callback(self._note_end)
-        if self._is_put_down:
+        if self.is_put_down:
             task.cancel()
 
     async def put_down(self) -> None:
@@ -37,7 +38,7 @@ class Beside:
         What a worker is at is waited for, and counts; what waits to be tried again, or was not
         begun, is given up. Who ordered that still has it.
         """
-        self._is_put_down = True
+        self.is_put_down = True
         for task in self._running:
             task.cancel()
         await workflow.wait_condition(lambda: self.is_idle)
@@ -55,5 +56,5 @@ class Beside:
         del self._running[task]
         self.ended += 1
         broken = None if task.cancelled() else task.exception()
-        if broken is not None and not (self._is_put_down and is_cancelled_exception(broken)):
+        if broken is not None and not (self.is_put_down and is_cancelled_exception(broken)):
             self._broken = broken

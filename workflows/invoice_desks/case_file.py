@@ -10,6 +10,7 @@ from temporalio.exceptions import ActivityError, FailureError, RetryState, is_ca
 from domain.dunning import Case
 from workflows import ids, policies
 from workflows.contracts.lifecycle import InvoiceOrder, Occasion
+from workflows.invoice_desks.beside import Beside
 from workflows.invoice_desks.clock import BusinessClock
 
 Argument = TypeVar("Argument")
@@ -32,7 +33,6 @@ class CaseFile:
         steps_taken: how many steps of this round are behind it; runs ahead of the case's while a
             step's e-mail waits for the mail server.
         changes: grows whenever a case is taken over.
-        ends: the run is about to be continued by another: whatever fails now is the next one's.
         follow_up: is told the case before, None for the first, and the one taken over.
     """
 
@@ -40,14 +40,15 @@ class CaseFile:
         self,
         order: InvoiceOrder,
         clock: BusinessClock,
+        beside: Beside,
         follow_up: Callable[[Case | None, Case], None],
     ) -> None:
         self.number = order.number
         self.clock = clock
         self.steps_taken = order.position.steps_taken if order.position else 0
         self.changes = 0
-        self.ends = False
         self._order = order
+        self._beside = beside
         self._follow_up = follow_up
         self._latest: Case | None = None
         self._troubles: list[str] = []
@@ -106,7 +107,7 @@ class CaseFile:
         except FailureError as failure:
             if is_cancelled_exception(failure):
                 raise
-            if self.ends:
+            if self._beside.is_put_down:
                 raise asyncio.CancelledError from failure
             raise Defect(what, failure) from failure
 
@@ -151,7 +152,8 @@ class CaseFile:
                         **policies.CHARGE,
                     )
                 except ActivityError as failure:
-                    if failure.retry_state is not RetryState.TIMEOUT or self.ends:
+                    timed_out = failure.retry_state is RetryState.TIMEOUT
+                    if not timed_out or self._beside.is_put_down:
                         raise
 
         return await self.patiently(lambda: self.once(ask, what))

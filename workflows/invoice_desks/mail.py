@@ -97,7 +97,7 @@ class MailDesk:
         except ActivityError as failure:
             if is_cancelled_exception(failure):
                 raise
-            if self._file.ends:
+            if self._beside.is_put_down:
                 raise asyncio.CancelledError from failure
             report = UndeliveredReport(order, str(failure.cause))
             case = await self._file.patiently(
