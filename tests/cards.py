@@ -13,8 +13,9 @@ from typing import Any
 import httpx
 
 from activities.card_gateway import CardGateway
-from stack.ports import HOST, PortBook, Ports, listens
+from stack.ports import HOST, listens
 from stack.processes import until
+from tests.ports import reserved_port
 
 ROOT = Path(__file__).parents[1]
 API_KEY = "sk_test_of_the_tests"
@@ -31,7 +32,7 @@ class Sandbox:
     def __init__(self, folder: Path, *, webhook_url: str = "", patience: float = 30.0) -> None:
         self._data = folder / "cards.db"
         self._webhook_url = webhook_url
-        self.port = PortBook(Ports(), {}).take("cards")
+        self.port = reserved_port()
         self.url = f"http://{HOST}:{self.port}"
         key = {"Authorization": f"Bearer {API_KEY}"}
         self.api = httpx.Client(base_url=self.url, headers=key, timeout=30)

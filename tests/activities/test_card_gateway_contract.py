@@ -13,9 +13,10 @@ import pytest
 import stripe
 
 from activities.card_gateway import CardGateway
-from stack.ports import HOST, PortBook, Ports, listens
+from stack.ports import HOST, listens
 from stack.processes import until
 from stack.stripe_mock import find_stripe_mock
+from tests.ports import reserved_port
 
 NUMBER = "INV-2026-02-0047"
 URLS = {"success_url": "https://pay.example/a?returned=1", "cancel_url": "https://pay.example/a"}
@@ -76,7 +77,7 @@ REQUESTS: list[tuple[str, Callable[[CardGateway], object]]] = [
 def mock_url() -> Iterator[str]:
     program = find_stripe_mock()
     assert program is not None, "install it: python -m stack.stripe_mock install"
-    port = PortBook(Ports(), {}).take("cards")
+    port = reserved_port()
     process = subprocess.Popen(
         [str(program), "-http-addr", f"{HOST}:{port}"], stdout=subprocess.DEVNULL
     )

@@ -18,8 +18,8 @@ from activities.card_gateway import (
     PaymentStatus,
 )
 from activities.failures import is_outage
-from stack.ports import PortBook, Ports
 from tests.cards import API_KEY, Sandbox, running_sandbox
+from tests.ports import reserved_port
 
 CREATE = "/v1/payment_intents"
 CONFIRM = "/v1/payment_intents/*/confirm"
@@ -174,7 +174,7 @@ def test_two_workers_at_the_same_charge_charge_once(sandbox: Sandbox) -> None:
 
 
 def test_a_gateway_that_is_not_there_is_an_outage() -> None:
-    nobody = PortBook(Ports(), {}).take("cards")
+    nobody = reserved_port()
     with pytest.raises(CardGatewayUnavailable) as outage:
         CardGateway(API_KEY, api_base=f"http://127.0.0.1:{nobody}").find_payment("pi_any")
     assert is_outage(outage.value)

@@ -11,7 +11,8 @@ import httpx
 import uvicorn
 
 from stack.card_sandbox.__main__ import server
-from stack.ports import HOST, PortBook, Ports
+from stack.ports import HOST
+from tests.ports import reserved_port
 
 STRIPE_KEY = "sk_test_of_the_tests"
 _PATIENCE = 60  # seconds for it to start
@@ -42,7 +43,7 @@ class CardSandbox:
 @contextmanager
 def sandbox_in(folder: Path) -> Iterator[CardSandbox]:
     """Runs in a thread of its own, which also opens its file."""
-    port = PortBook(Ports(), {}).take("cards")
+    port = reserved_port()
     running: list[uvicorn.Server] = []
 
     def serve() -> None:

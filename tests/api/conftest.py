@@ -34,7 +34,7 @@ from api.app import create_app
 from api.dependencies import Services
 from domain.tax import TaxPolicy
 from settings import Settings, reveal
-from stack.ports import HOST, PortBook, Ports
+from stack.ports import HOST
 from stack.temporal import ensure_server
 from storage.access import Role
 from storage.api_keys import create_key
@@ -42,6 +42,7 @@ from storage.engine import make_engine, transaction
 from tests.activities.mail_server import MailServer, mail_server
 from tests.api.cards import STRIPE_KEY, CardSandbox, sandbox_in
 from tests.builders import NOW, Subscriber, seed_billing
+from tests.ports import reserved_port
 from worker import CARDS_AT_ONCE, MAILS_AT_ONCE, THREADS, Activities, build_workers
 from workflows.collection_sweep import CollectionSweep
 from workflows.connection import connect
@@ -340,7 +341,7 @@ async def working(product: Product, mailbox: MailServer) -> AsyncIterator[None]:
 
 
 def closed_port() -> int:
-    return PortBook(Ports(), {}).take("smtp")
+    return reserved_port()
 
 
 async def nobody() -> Client:
