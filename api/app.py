@@ -14,6 +14,7 @@ from api import (
     instructions,
     invoices,
     login,
+    me,
     metrics,
     payer_pages,
     policies,
@@ -53,7 +54,7 @@ def create_app(open_services: Callable[[], AbstractAsyncContextManager[Services]
     )
     problems.install(app)
     refusals = problems.responses(401, 403, 404, 422, 503)
-    for reading in (invoices, credit_notes, review, reports, audit, policies):
+    for reading in (me, invoices, credit_notes, review, reports, audit, policies):
         app.include_router(reading.router, responses=refusals)
     for acting in (cycles, instructions, bank):
         app.include_router(acting.router, responses=refusals | problems.responses(409))

@@ -225,6 +225,30 @@ class TimelineOut(Schema):
     details: dict[str, Any]
 
 
+class Me(Schema):
+    """Who calls. `role`: admin, finance or viewer. `email` is null for a key.
+
+    `business_date` is today in the seller's zone; a demonstration has days of its own.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "example": {
+                "name": "Ada Lovelace",
+                "role": "finance",
+                "email": "ada@meridian-api.example",
+                "business_date": "2026-03-01",
+            }
+        },
+    )
+
+    name: str
+    role: str
+    email: str | None
+    business_date: date
+
+
 class Page(BaseModel, Generic[Item]):
     """One page of a list; `next_cursor` is null on the last one."""
 

@@ -18,10 +18,16 @@ class Role(StrEnum):
 
 @dataclass(frozen=True)
 class Caller:
-    """Who calls: the name of a key or of a person, which the audit log repeats, and the role."""
+    """Who calls, be it a key or a person, and as what. `email`: None for a key."""
 
-    name: str
+    shown_name: str
     role: Role
+    email: str | None = None
+
+    @property
+    def name(self) -> str:
+        """As the audit log names them: two people may share a name."""
+        return self.shown_name if self.email is None else f"{self.shown_name} <{self.email}>"
 
 
 def fingerprint(secret: str) -> str:

@@ -50,8 +50,7 @@ class Person:
     disabled: bool = False
 
     def as_caller(self) -> Caller:
-        """As the audit log names them: two people may share a name."""
-        return Caller(f"{self.name} <{self.email}>", self.role)
+        return Caller(self.name, self.role, self.email)
 
 
 @dataclass(frozen=True)

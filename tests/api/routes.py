@@ -11,6 +11,7 @@ KNOWN = {
     "id": "1",
 }
 READS = {
+    "/api/billing/me": Role.VIEWER,
     CYCLES: Role.VIEWER,
     f"{CYCLES}/{{period}}": Role.VIEWER,
     INVOICES: Role.VIEWER,

@@ -63,7 +63,8 @@ def history(connection: Connection) -> list[tuple[Any, ...]]:
 def test_a_person_logs_in_with_the_password_that_was_set(connection: Connection) -> None:
     person = ada(connection)
     assert check_password(connection, EMAIL, PASSWORD) == person
-    assert person.as_caller() == Caller("Ada Lovelace <ada@billwright.example>", Role.FINANCE)
+    assert person.as_caller() == Caller("Ada Lovelace", Role.FINANCE, "ada@billwright.example")
+    assert person.as_caller().name == "Ada Lovelace <ada@billwright.example>"
 
 
 def test_capital_letters_of_an_address_make_no_difference(connection: Connection) -> None:

@@ -1,0 +1,45 @@
+"""Who calls, as the API tells it to a page of ours."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+
+from storage.access import Role
+from tests.api.conftest import Product, bearer
+from tests.api.payers import issue_february
+from tests.api.people import session_cookie
+from tests.builders import Subscriber
+
+ME = "/api/billing/me"
+
+
+async def test_a_person_is_told_by_name_and_address(books: Product) -> None:
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(books.app), base_url="http://billing.example"
+    ) as http:
+        answer = await http.get(ME, headers={"Cookie": session_cookie(books.engine, Role.VIEWER)})
+    assert answer.json() == {
+        "name": "The viewer person",
+        "role": "viewer",
+        "email": "viewer@billwright.example",
+        "business_date": "2026-03-01",
+    }
+
+
+async def test_a_key_has_a_name_and_no_address(books: Product) -> None:
+    key = bearer(books.engine, Role.ADMIN, "month-end")
+    found = await books.get(ME, headers={"Authorization": key})
+    assert (found["name"], found["role"], found["email"]) == ("month-end", "admin", None)
+
+
+async def test_the_business_date_is_the_demonstrations_own(books: Product, tmp_path: Path) -> None:
+    issue_february(books.engine, tmp_path / "files", [Subscriber()])
+    services = books.app.state.services
+    later = replace(services, now=lambda: datetime(2026, 7, 1, 12, tzinfo=UTC))
+    books.app.state.services = later
+    assert (await books.get(ME))["business_date"] == "2026-03-01"
+    in_earnest = services.settings.model_copy(update={"day_seconds": None})
+    books.app.state.services = replace(later, settings=in_earnest)
+    assert (await books.get(ME))["business_date"] == "2026-07-01"
