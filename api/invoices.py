@@ -21,7 +21,7 @@ from api.schemas import (
     TimelineOut,
 )
 from api.web_ui import web_ui_url
-from domain.dunning import Case, days_late, next_due
+from domain.dunning import Case, CollectionState, days_late, next_due
 from domain.errors import NotFound
 from domain.invoice import InvoiceStatus, TaxLine
 from domain.periods import BillingPeriod
@@ -32,6 +32,7 @@ from storage.engine import transaction
 from storage.invoices import (
     Invoice,
     InvoiceFilter,
+    Overdue,
     list_invoices,
     load_invoice,
     load_lines,
@@ -52,17 +53,41 @@ def list_page(
     period: Annotated[Period | None, Query(description="The month, YYYY-MM.")] = None,
     status: Annotated[InvoiceStatus | None, Query()] = None,
     account_number: Annotated[str | None, Query()] = None,
+    q: Annotated[
+        str,
+        Query(
+            description="An invoice number or its beginning, an account number, or a part of the "
+            "customer's name, in capitals or not.",
+            examples=["INV-2026-02", "1047", "brandt"],
+            max_length=200,
+        ),
+    ] = "",
+    collection_state: Annotated[CollectionState | None, Query()] = None,
+    open: Annotated[
+        bool | None, Query(description="Whether something is still to be paid.")
+    ] = None,
+    overdue: Annotated[
+        bool | None, Query(description="Whether that was due before the present business date.")
+    ] = None,
+    on_hold: Annotated[bool | None, Query()] = None,
+    disputed: Annotated[bool | None, Query()] = None,
     cursor: Annotated[str | None, Query(description="next_cursor of the page before.")] = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> Page[InvoiceOut]:
     """The newest period first, then by account. Drafts are those of a plan not yet issued."""
-    wanted = InvoiceFilter(
-        period=BillingPeriod.parse(period) if period is not None else None,
-        status=status,
-        account_number=account_number,
-    )
     after = read_cursor(cursor) if cursor is not None else None
     with transaction(app.engine) as connection:
+        wanted = InvoiceFilter(
+            period=BillingPeriod.parse(period) if period is not None else None,
+            status=status,
+            account_number=account_number,
+            sought=q,
+            collection_state=collection_state,
+            open=open,
+            overdue=None if overdue is None else Overdue(overdue, business_date(app, connection)),
+            on_hold=on_hold,
+            disputed=disputed,
+        )
         found = list_invoices(connection, wanted, after=after, limit=limit + 1)
     return Page(
         items=[InvoiceOut(**_fields(invoice)) for invoice in found[:limit]],

@@ -6,13 +6,31 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, or_, select, tuple_
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    any_,
+    func,
+    literal,
+    not_,
+    or_,
+    select,
+    text,
+    tuple_,
+    union_all,
+)
 
 from domain.errors import NotFound
 from domain.invoice import InvoiceStatus, TaxLine, open_amount
 from domain.parties import BilledCustomer
 from domain.periods import BillingPeriod
 from domain.rating import LineKind
+from storage.receivables import IS_OPEN
 from storage.snapshots import customer_from_json, tax_lines_from_json
 from storage.tables import audit_log, customers, invoice_line_items, invoices
 
@@ -84,12 +102,32 @@ class Invoice:
 
 
 @dataclass(frozen=True)
+class Overdue:
+    """Whether it `is_so` that something should have been paid before the business date `on`."""
+
+    is_so: bool
+    on: date
+
+
+@dataclass(frozen=True)
 class InvoiceFilter:
-    """Which invoices to list; None means any."""
+    """Which invoices to list; None means any.
+
+    Attributes:
+        sought: an invoice number or its beginning, an account number, or a part of the customer's
+            present name, in capitals or not. Blank: any.
+        open: whether something is still to be paid.
+    """
 
     period: BillingPeriod | None = None
     status: str | None = None
     account_number: str | None = None
+    sought: str = ""
+    collection_state: str | None = None
+    open: bool | None = None
+    overdue: Overdue | None = None
+    on_hold: bool | None = None
+    disputed: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -115,6 +153,8 @@ class TimelineEntry:
     details: Mapping[str, Any]
 
 
+_MANY = 500  # customers: PostgreSQL looks at each of a list before it begins
+_BEHIND_ALL = "\U0010ffff"
 _COLUMNS = select(invoices, customers.c.account_number).join(
     customers, customers.c.id == invoices.c.customer_id
 )
@@ -153,28 +193,98 @@ def list_invoices(
     connection: Connection, wanted: InvoiceFilter, *, after: ListPosition | None, limit: int
 ) -> list[Invoice]:
     """The next `limit` invoices behind `after`, the newest period first, then by account."""
-    conditions: list[ColumnElement[bool]] = []
-    if wanted.period is not None:
-        conditions.append(invoices.c.period_start == wanted.period.start)
-    if wanted.status is not None:
-        conditions.append(invoices.c.status == wanted.status)
-    if wanted.account_number is not None:
-        conditions.append(customers.c.account_number == wanted.account_number)
-    if after is not None:
-        conditions.append(
-            or_(
-                invoices.c.period_start < after.period_start,
-                and_(
-                    invoices.c.period_start == after.period_start,
-                    tuple_(customers.c.account_number, invoices.c.id)
-                    > (after.account_number, after.id),
-                ),
+    # the way to what is rare is no way to what is common, and the other way round
+    connection.execute(text("SET LOCAL plan_cache_mode = force_custom_plan"))
+    sought = wanted.sought.strip()
+    owners = _ids_of_like(connection, sought) if sought else []
+    query = page_of(wanted, owners, after=after, limit=limit)
+    return [_invoice(row) for row in connection.execute(query)]
+
+
+def page_of(
+    wanted: InvoiceFilter,
+    owners: Sequence[int],
+    *,
+    after: ListPosition | None,
+    limit: int,
+) -> Select[Any]:
+    """The query of `list_invoices`; `owners`: what `_ids_of_like` finds."""
+    conditions = [*_conditions(wanted), *_behind(after)]
+    order = (invoices.c.period_start.desc(), customers.c.account_number, invoices.c.id)
+    if sought := wanted.sought.strip():
+        # each has an index of its own, which one condition with OR would keep from its order
+        found = [
+            select(
+                select(invoices.c.id)
+                .join(customers, customers.c.id == invoices.c.customer_id)
+                .where(*conditions, of_it)
+                .order_by(*order)
+                .limit(limit)
+                .subquery()
             )
-        )
-    query = _COLUMNS.where(*conditions).order_by(
-        invoices.c.period_start.desc(), customers.c.account_number, invoices.c.id
+            for of_it in (_begins_with(sought), _belongs_to(owners, sought))
+        ]
+        conditions = [invoices.c.id.in_(union_all(*found))]
+    return _COLUMNS.where(*conditions).order_by(*order).limit(limit)
+
+
+def _conditions(wanted: InvoiceFilter) -> list[ColumnElement[bool]]:
+    column = invoices.c
+    equal = (
+        (column.period_start, wanted.period and wanted.period.start),
+        (column.status, wanted.status),
+        (customers.c.account_number, wanted.account_number),
+        (column.collection_state, wanted.collection_state),
     )
-    return [_invoice(row) for row in connection.execute(query.limit(limit))]
+    either = [
+        (IS_OPEN, wanted.open),
+        (column.on_hold, wanted.on_hold),
+        (column.disputed, wanted.disputed),
+    ]
+    if overdue := wanted.overdue:
+        either.append((and_(IS_OPEN, column.due_on < overdue.on), overdue.is_so))
+    return [
+        *(is_so == value for is_so, value in equal if value is not None),
+        *(is_so if value else not_(is_so) for is_so, value in either if value is not None),
+    ]
+
+
+def _behind(after: ListPosition | None) -> list[ColumnElement[bool]]:
+    if after is None:
+        return []
+    column = invoices.c
+    in_its_month = and_(
+        column.period_start == after.period_start,
+        tuple_(customers.c.account_number, column.id) > (after.account_number, after.id),
+    )
+    return [or_(column.period_start < after.period_start, in_its_month)]
+
+
+def _ids_of_like(connection: Connection, sought: str) -> Sequence[int]:
+    """The customers that it names, as far as they are few enough to be looked up one by one."""
+    return (
+        connection.execute(select(customers.c.id).where(_is_like(sought)).limit(_MANY))
+        .scalars()
+        .all()
+    )
+
+
+def _is_like(sought: str) -> ColumnElement[bool]:
+    column = customers.c
+    named = column.name.icontains(sought, autoescape=True)
+    return or_(func.lower(column.account_number) == sought.lower(), named)
+
+
+def _belongs_to(owners: Sequence[int], sought: str) -> ColumnElement[bool]:
+    if len(owners) < _MANY:
+        return invoices.c.customer_id == any_(literal(owners, ARRAY(BigInteger)))
+    return _is_like(sought)
+
+
+def _begins_with(sought: str) -> ColumnElement[bool]:
+    """As a range, which an index serves whatever wildcards are in it. Numbers are in capitals."""
+    first = sought.upper()
+    return and_(invoices.c.number >= first, invoices.c.number < first + _BEHIND_ALL)
 
 
 def load_timeline(connection: Connection, number: str) -> Sequence[TimelineEntry]:

@@ -14,11 +14,21 @@ from storage.engine import transaction
 from storage.tables import documents, invoices
 from tests.activities.mail_server import attached_pdf
 from tests.api.conftest import INVOICES, BilledMonth, Product, assert_problem
-from tests.api.payers import issue_february
+from tests.api.payers import change, issue_february
 from tests.builders import Subscriber
 
 KNOWN = "INV-2026-02-0008"
 ACCOUNTS = ["1001", "1002", "1003", "1004", "1005", "1006", "1007", "1047"]
+
+
+def set_today(product: Product, today: date) -> None:
+    """Real days, of which it is `today`."""
+    services = product.app.state.services
+    product.app.state.services = replace(
+        services,
+        settings=services.settings.model_copy(update={"day_seconds": None}),
+        now=lambda: datetime.combine(today, time(12), UTC),
+    )
 
 
 async def pages(product: Product, **wanted: Any) -> list[list[str]]:
@@ -51,6 +61,23 @@ async def test_pages_lose_nothing_and_repeat_nothing(billed: BilledMonth, limit:
         ({"period": "2026-02"}, ACCOUNTS),
         ({"period": "2026-01"}, []),
         ({"period": "2026-02", "status": "issued", "account_number": "1005"}, []),
+        ({"collection_state": "paid"}, ["1005"]),
+        ({"collection_state": "manual_review"}, []),
+        ({"open": "false"}, ["1005"]),
+        ({"open": "true"}, [account for account in ACCOUNTS if account != "1005"]),
+        ({"overdue": "true"}, []),
+        ({"overdue": "false"}, ACCOUNTS),
+        ({"on_hold": "true"}, []),
+        ({"disputed": "false", "on_hold": "false"}, ACCOUNTS),
+        ({"q": "INV-2026-02-0008"}, ["1047"]),
+        ({"q": " inv-2026-02 "}, ACCOUNTS),
+        ({"q": "NV-2026-02"}, []),
+        ({"q": "1006"}, ["1006"]),
+        ({"q": "SÖHNE"}, ACCOUNTS),
+        ({"q": "brandt & söhne 1003"}, ["1003"]),
+        ({"q": "söhne", "open": "false"}, ["1005"]),
+        ({"q": "INV-2026-02-0008", "period": "2026-01"}, []),
+        ({"q": " "}, ACCOUNTS),
     ],
 )
 async def test_filters_narrow_the_list(
@@ -58,6 +85,48 @@ async def test_filters_narrow_the_list(
 ) -> None:
     found = await pages(billed.product, limit=2, **wanted)
     assert [account for page in found for account in page] == accounts
+
+
+@pytest.mark.parametrize("wildcards", ["%", "_", "INV%", "INV-2026-02-000_", "Brandt%", "\\"])
+async def test_what_is_sought_has_no_wildcards(billed: BilledMonth, wildcards: str) -> None:
+    assert await pages(billed.product, q=wildcards) == [[]]
+
+
+async def test_a_search_finds_by_number_and_by_customer_at_once(
+    books: Product, tmp_path: Path
+) -> None:
+    names = {"1001": "Inv-2026-02-0003 & Co", "1002": "Other", "1003": "inv-2026-02-0003 Ltd"}
+    customers = [Subscriber(account, columns={"name": name}) for account, name in names.items()]
+    issue_february(books.engine, tmp_path / "files", [*customers, Subscriber("x-Y1")])
+    found = await pages(books, q="INV-2026-02-0003", limit=1)
+    assert found == [["1001"], ["1003"]], "the third by its number and by its name, once"
+    assert await pages(books, q="X-y1") == [["x-Y1"]]
+
+
+async def test_what_became_of_an_invoice_is_looked_for(books: Product, tmp_path: Path) -> None:
+    accounts = ["1001", "1002", "1003", "1004"]
+    issue_february(books.engine, tmp_path / "files", [Subscriber(account) for account in accounts])
+    numbers = [f"INV-2026-02-000{n}" for n in (1, 2, 3, 4)]
+    change(books.engine, numbers[0], on_hold=True)
+    change(books.engine, numbers[1], disputed=True, collection_state="manual_review")
+    for wanted, account in (
+        ({"on_hold": True}, "1001"),
+        ({"disputed": True}, "1002"),
+        ({"collection_state": "manual_review", "open": True}, "1002"),
+    ):
+        assert await pages(books, **wanted) == [[account]], wanted
+
+
+async def test_an_invoice_is_overdue_from_the_day_behind_its_due_date(
+    books: Product, tmp_path: Path
+) -> None:
+    customers = [Subscriber("1001"), Subscriber("1002", calls=500)]
+    issue_february(books.engine, tmp_path / "files", customers)
+    set_today(books, date(2026, 3, 31))
+    assert await pages(books, overdue=True) == [[]]
+    set_today(books, date(2026, 4, 1))
+    assert await pages(books, overdue=True) == [["1001"]], "the other is of 0.00, and paid"
+    assert await pages(books, overdue=False) == [["1002"]]
 
 
 @pytest.mark.parametrize(
@@ -75,6 +144,9 @@ async def test_a_cursor_of_other_making_is_refused(billed: BilledMonth, cursor: 
         ({"limit": "501"}, "query.limit"),
         ({"status": "lost"}, "query.status"),
         ({"period": "2026"}, "query.period"),
+        ({"collection_state": "lost"}, "query.collection_state"),
+        ({"open": "perhaps"}, "query.open"),
+        ({"q": "x" * 201}, "query.q"),
     ],
 )
 async def test_a_bad_filter_is_named(
@@ -177,12 +249,7 @@ async def test_an_invoice_tells_how_late_it_is_and_what_comes_next(
     books: Product, tmp_path: Path, today: date, late: int, step: Any
 ) -> None:
     issue_february(books.engine, tmp_path / "files", [Subscriber()])
-    services = books.app.state.services
-    books.app.state.services = replace(
-        services,
-        settings=services.settings.model_copy(update={"day_seconds": None}),
-        now=lambda: datetime.combine(today, time(12), UTC),
-    )
+    set_today(books, today)
     invoice = await books.get(f"{INVOICES}/INV-2026-02-0001")
     assert (invoice["days_late"], invoice["next_step"]) == (late, step)
     assert (invoice["on_hold"], invoice["disputed"], invoice["settled_on"]) == (False, False, None)

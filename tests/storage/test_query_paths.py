@@ -15,7 +15,10 @@ from storage.arrivals import find_waiting
 from storage.collection import _CASE as CASE
 from storage.customers import USAGE_OF_CUSTOMERS
 from storage.engine import transaction
+from storage.invoices import InvoiceFilter, Overdue, page_of
 from storage.reports.collections_queries import CASES, RECEIVABLES
+from storage.review import _QUEUE as QUEUE
+from storage.waiting import _WAITING as STANDING
 from storage.webhooks import _TAKE_UP as TAKE_UP
 from tests.builders import FEBRUARY, SELLER, customer_row
 
@@ -47,8 +50,10 @@ COLLECTED = """
         now() - interval '1 day'
     FROM invoices, generate_series(1, 2) attempt;
 
-    INSERT INTO emails (invoice_id, kind, step, message_id, recipients, subject, business_date)
-    SELECT id, email, 0, number || email, '{a@b.example}', 's', '2026-03-01'
+    INSERT INTO emails (invoice_id, kind, step, message_id, recipients, subject, business_date,
+        sent_at)
+    SELECT id, email, 0, number || email, '{a@b.example}', 's', '2026-03-01',
+        CASE WHEN id % 5000 <> 0 THEN now() END
     FROM invoices, unnest(ARRAY['invoice', 'receipt']) email;
 
     INSERT INTO audit_log (business_date, actor, subject_kind, subject, event)
@@ -262,8 +267,38 @@ def test_what_was_owed_and_billed_is_read_by_index(filled: Engine) -> None:
 
 
 def test_the_review_queue_is_read_by_index(filled: Engine) -> None:
-    nodes = plan_of(
-        filled,
-        "SELECT number FROM invoices WHERE collection_state = 'manual_review' ORDER BY due_on",
+    nodes = plan_of(filled, QUEUE.text, since=-1, id=0, limit=50)
+    assert read_as_a_whole(nodes) == set()
+    assert {"invoices_by_state", "invoices_disputed"} <= indexes(nodes)
+
+
+def test_what_an_operator_looks_at_is_counted_by_index(filled: Engine) -> None:
+    nodes = plan_of(filled, STANDING.text)
+    assert "emails_not_sent" in indexes(nodes)
+    assert read_as_a_whole(nodes) <= {"bank_matches", "bank_transactions", "webhook_events"}
+
+
+# --- looking for invoices
+
+
+@pytest.mark.parametrize(
+    ("wanted", "index"),
+    [
+        (InvoiceFilter(), "invoices_by_period_number"),
+        (InvoiceFilter(collection_state="manual_review"), "invoices_by_state"),
+        (InvoiceFilter(open=True), "invoices_by_status_due"),
+        (InvoiceFilter(overdue=Overdue(True, date(2026, 3, 1))), "invoices_by_status_due"),
+        (InvoiceFilter(on_hold=True), "invoices_on_hold"),
+        (InvoiceFilter(disputed=True), "invoices_disputed"),
+        (InvoiceFilter(sought="INV-777"), "invoices_number_key"),
+        (InvoiceFilter(sought="INV-7"), "invoices_by_period_number"),
+        (InvoiceFilter(sought="a name"), "invoices_of_customer"),
+    ],
+)
+def test_invoices_are_found_by_index(filled: Engine, wanted: InvoiceFilter, index: str) -> None:
+    query = page_of(wanted, [7], after=None, limit=100).compile(
+        filled, compile_kwargs={"literal_binds": True}
     )
-    assert indexes(nodes) == {"invoices_in_review"}
+    nodes = plan_of(filled, str(query).replace("%%", "%"))
+    assert read_as_a_whole(nodes) == set()
+    assert index in indexes(nodes)
