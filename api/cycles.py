@@ -1,16 +1,25 @@
 """Billing cycles over HTTP: start, follow, pause, resume, retry."""
 
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Path, Query, Response
 from starlette.concurrency import run_in_threadpool
 from temporalio.client import WorkflowExecutionStatus, WorkflowQueryFailedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from api.cycle_orders import order_cycle, order_retry
 from api.dependencies import App, Finance, Services, Viewer
-from api.schemas import CycleDetail, CycleOut, CycleRequest, Failure, Page, Period, Totals
+from api.schemas import (
+    CycleCustomer,
+    CycleDetail,
+    CycleOut,
+    CycleRequest,
+    Failure,
+    Page,
+    Period,
+    Totals,
+)
 from api.web_ui import web_ui_url
 from domain.errors import Conflict, NotFound
 from domain.periods import BillingPeriod
@@ -25,6 +34,7 @@ from workflows.starting import release_cycle, retry_cycle, start_cycle
 router = APIRouter(prefix="/api/billing/cycles", tags=["billing cycles"])
 
 PeriodPath = Annotated[Period, Path(description="The month, YYYY-MM.")]
+Outcome = Literal["drafted", "issued", "skipped", "failed"]
 _QUERY_PATIENCE = timedelta(seconds=2)
 
 
@@ -68,6 +78,33 @@ async def list_all(app: App, caller: Viewer) -> Page[CycleOut]:
 async def show(period: PeriodPath, app: App, caller: Viewer) -> CycleDetail:
     """Progress, totals by currency (drafts included) and failures with their reason."""
     return await _detail(app, BillingPeriod.parse(period))
+
+
+@router.get("/{period}/customers", summary="What a billing cycle did for each customer")
+def list_customers(
+    period: PeriodPath,
+    app: App,
+    caller: Viewer,
+    outcome: Annotated[Outcome | None, Query()] = None,
+    cursor: Annotated[str, Query(description="next_cursor of the page before.")] = "",
+    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+) -> Page[CycleCustomer]:
+    """In the order of their account numbers. A cycle that is queued has none yet and is not found.
+
+    Customers have an outcome once the plan has come to them.
+    """
+    with transaction(app.engine) as connection:
+        found = cycles.cycle_outcomes(
+            connection,
+            BillingPeriod.parse(period),
+            outcome=outcome,
+            after_account=cursor,
+            limit=limit + 1,
+        )
+    return Page(
+        items=[CycleCustomer.model_validate(customer) for customer in found[:limit]],
+        next_cursor=found[limit - 1].account_number if len(found) > limit else None,
+    )
 
 
 @router.post("/{period}/pause", summary="Pause a billing cycle")

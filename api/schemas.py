@@ -81,6 +81,45 @@ class Failure(Schema):
     number: str | None
 
 
+class CycleCustomer(Schema):
+    """What a cycle did for a customer.
+
+    `outcome`: drafted (to be issued), issued, skipped or failed; the last two have a reason.
+    `number`, `invoice_status` and `total` are null where there is no invoice; `currency` is the
+    customer's then. `payment_method`: card or bank_transfer, as it is now.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+        from_attributes=True,
+        json_schema_extra={
+            "example": {
+                "account_number": "1047",
+                "customer": "Brandt & Söhne GmbH",
+                "payment_method": "bank_transfer",
+                "outcome": "issued",
+                "reason_code": "",
+                "reason": "",
+                "number": "INV-2026-02-0047",
+                "invoice_status": "issued",
+                "currency": "USD",
+                "total": "312.91",
+            }
+        },
+    )
+
+    account_number: str
+    customer: str
+    payment_method: str
+    outcome: str
+    reason_code: str
+    reason: str
+    number: str | None
+    invoice_status: str | None
+    currency: str
+    total: Amount | None
+
+
 class CycleOut(Schema):
     """A billing cycle as it stands.
 

@@ -12,7 +12,7 @@ from domain.errors import NotFound
 from domain.periods import BillingPeriod
 from storage import audit
 from storage.planning import Cycle
-from storage.tables import billing_cycle_items, billing_cycles, emails, invoices
+from storage.tables import billing_cycle_items, billing_cycles, customers, emails, invoices
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,27 @@ class CycleFailure:
     reason_code: str
     reason: str
     number: str | None
+
+
+@dataclass(frozen=True)
+class CycleOutcome:
+    """What a cycle did for one customer, whose present name and payment method it has.
+
+    `outcome`: drafted, issued, skipped or failed. `number`, `invoice_status` and `total` are None
+    where there is no invoice, as there is none for one who was skipped; `currency` is the
+    customer's then.
+    """
+
+    account_number: str
+    customer: str
+    payment_method: str
+    outcome: str
+    reason_code: str
+    reason: str
+    number: str | None
+    invoice_status: str | None
+    currency: str
+    total: Decimal | None
 
 
 @dataclass(frozen=True)
@@ -176,6 +197,44 @@ def cycle_failures(connection: Connection, period: BillingPeriod) -> list[CycleF
         .order_by(item.c.account_number)
     )
     return [CycleFailure(*row) for row in rows]
+
+
+def cycle_outcomes(
+    connection: Connection,
+    period: BillingPeriod,
+    *,
+    outcome: str | None,
+    after_account: str,
+    limit: int,
+) -> list[CycleOutcome]:
+    """The next `limit` customers behind `after_account`; `outcome` None: any. Raises NotFound."""
+    item = billing_cycle_items
+    conditions = [
+        item.c.cycle_id == load_cycle(connection, period).id,
+        item.c.account_number > after_account,
+    ]
+    if outcome is not None:
+        conditions.append(item.c.outcome == outcome)
+    rows = connection.execute(
+        select(
+            item.c.account_number,
+            customers.c.name.label("customer"),
+            customers.c.payment_method,
+            item.c.outcome,
+            item.c.reason_code,
+            item.c.reason,
+            invoices.c.number,
+            invoices.c.status.label("invoice_status"),
+            func.coalesce(invoices.c.currency, customers.c.currency).label("currency"),
+            invoices.c.total,
+        )
+        .join(customers, customers.c.id == item.c.customer_id)
+        .outerjoin(invoices, invoices.c.id == item.c.invoice_id)
+        .where(*conditions)
+        .order_by(item.c.account_number)
+        .limit(limit)
+    )
+    return [CycleOutcome(**row._mapping) for row in rows]
 
 
 def drafts_to_issue(

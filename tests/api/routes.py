@@ -14,6 +14,7 @@ READS = {
     "/api/billing/me": Role.VIEWER,
     CYCLES: Role.VIEWER,
     f"{CYCLES}/{{period}}": Role.VIEWER,
+    f"{CYCLES}/{{period}}/customers": Role.VIEWER,
     INVOICES: Role.VIEWER,
     f"{INVOICES}/{{number}}": Role.VIEWER,
     f"{INVOICES}/{{number}}/pdf": Role.VIEWER,

@@ -71,6 +71,66 @@ async def test_cycles_are_listed(billed: BilledMonth) -> None:
     ]
 
 
+CUSTOMERS = f"{CYCLES}/2026-02/customers"
+
+
+async def test_each_customer_of_a_cycle_has_an_outcome(billed: BilledMonth) -> None:
+    found = {c["account_number"]: c for c in (await billed.product.get(CUSTOMERS))["items"]}
+    assert found["1047"] == {
+        "account_number": "1047",
+        "customer": "Brandt & Söhne 1047 GmbH",
+        "payment_method": "bank_transfer",
+        "outcome": "issued",
+        "reason_code": "",
+        "reason": "",
+        "number": "INV-2026-02-0008",
+        "invoice_status": "issued",
+        "currency": "USD",
+        "total": "312.91",
+    }
+    assert found["1008"] | {"customer": ""} == {
+        "account_number": "1008",
+        "customer": "",
+        "payment_method": "bank_transfer",
+        "outcome": "skipped",
+        "reason_code": "nothing_to_bill",
+        "reason": "no usage and no active subscription",
+        "number": None,
+        "invoice_status": None,
+        "currency": "USD",
+        "total": None,
+    }
+    assert (found["1007"]["payment_method"], found["1005"]["invoice_status"]) == ("card", "paid")
+
+
+@pytest.mark.parametrize("limit", [1, 2, 8, 9, 10])
+@pytest.mark.parametrize(
+    ("outcome", "accounts"),
+    [
+        (None, [*(str(1001 + n) for n in range(8)), "1047"]),
+        ("issued", [*(str(1001 + n) for n in range(7)), "1047"]),
+        ("skipped", ["1008"]),
+        ("failed", []),
+    ],
+)
+async def test_pages_of_customers_lose_nothing_and_repeat_nothing(
+    billed: BilledMonth, outcome: str | None, accounts: list[str], limit: int
+) -> None:
+    wanted: dict[str, Any] = {"limit": limit} | ({"outcome": outcome} if outcome else {})
+    found: list[str] = []
+    page: dict[str, Any] = {"next_cursor": ""}
+    while page["next_cursor"] is not None:
+        page = await billed.product.get(CUSTOMERS, params=wanted | {"cursor": page["next_cursor"]})
+        assert len(page["items"]) <= limit
+        found += [customer["account_number"] for customer in page["items"]]
+    assert found == accounts
+
+
+async def test_a_bad_outcome_is_named(billed: BilledMonth) -> None:
+    answer = await billed.product.http.get(CUSTOMERS, params={"outcome": "lost"})
+    assert_problem(answer, 422, "query.outcome")
+
+
 async def test_a_second_request_answers_the_cycle_that_ran(billed: BilledMonth) -> None:
     again = await billed.product.http.post(CYCLES, json={**FEBRUARY, "issued_on": "2026-03-09"})
     assert again.status_code == 202
@@ -164,7 +224,12 @@ async def test_nothing_is_billed_without_a_seller(product: Product) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [("GET", f"{CYCLES}/2026-01"), ("POST", f"{CYCLES}/2026-01/retry")]
+    ("method", "path"),
+    [
+        ("GET", f"{CYCLES}/2026-01"),
+        ("GET", f"{CYCLES}/2026-01/customers"),
+        ("POST", f"{CYCLES}/2026-01/retry"),
+    ],
 )
 async def test_an_unknown_cycle_is_not_found(product: Product, method: str, path: str) -> None:
     assert_problem(await product.http.request(method, path), 404, "2026-01")

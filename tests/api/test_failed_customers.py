@@ -34,6 +34,10 @@ async def test_a_missing_tax_rate_fails_its_customer_until_it_is_added(
     assert (failure["account_number"], failure["number"]) == ("1003", None)
     assert failure["reason_code"] == "no_tax_rate"
     assert "FR on 2026-02-28" in failure["reason"]
+    told = await office.get(f"{CYCLES}/2026-02/customers", params={"outcome": "failed"})
+    (customer,) = told["items"]
+    assert {name: customer[name] for name in failure} == failure
+    assert (customer["invoice_status"], customer["total"]) == (None, None)
 
     rate = tax_rate_row(country="FR", rate_percent="20", valid_from="2014-01-01")
     mend(office, tmp_path, lambda files: write_csv(files / "tax_rates.csv", [rate]))
