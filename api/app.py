@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from fastapi import FastAPI
 
 from api import (
+    attention,
     audit,
     bank,
     credit_notes,
@@ -54,7 +55,7 @@ def create_app(open_services: Callable[[], AbstractAsyncContextManager[Services]
     )
     problems.install(app)
     refusals = problems.responses(401, 403, 404, 422, 503)
-    for reading in (me, invoices, credit_notes, review, reports, audit, policies):
+    for reading in (me, attention, invoices, credit_notes, review, reports, audit, policies):
         app.include_router(reading.router, responses=refusals)
     for acting in (cycles, instructions, bank):
         app.include_router(acting.router, responses=refusals | problems.responses(409))

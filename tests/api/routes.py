@@ -12,6 +12,7 @@ KNOWN = {
 }
 READS = {
     "/api/billing/me": Role.VIEWER,
+    "/api/billing/attention": Role.VIEWER,
     CYCLES: Role.VIEWER,
     f"{CYCLES}/{{period}}": Role.VIEWER,
     f"{CYCLES}/{{period}}/customers": Role.VIEWER,

@@ -12,6 +12,8 @@ from sqlalchemy import Engine, text
 from domain.periods import BillingPeriod
 from storage.arrivals import _WAITING as WAITING
 from storage.arrivals import find_waiting
+from storage.attention import _UNBILLED as UNBILLED
+from storage.attention import _UNDELIVERED as UNDELIVERED
 from storage.collection import _CASE as CASE
 from storage.customers import USAGE_OF_CUSTOMERS
 from storage.engine import transaction
@@ -276,6 +278,17 @@ def test_what_an_operator_looks_at_is_counted_by_index(filled: Engine) -> None:
     nodes = plan_of(filled, STANDING.text)
     assert "emails_not_sent" in indexes(nodes)
     assert read_as_a_whole(nodes) <= {"bank_matches", "bank_transactions", "webhook_events"}
+
+
+def test_mail_that_waits_for_a_person_is_counted_by_index(filled: Engine) -> None:
+    nodes = plan_of(filled, UNDELIVERED.text)
+    assert read_as_a_whole(nodes) == set()
+    assert "emails_not_sent" in indexes(nodes)
+
+
+def test_months_that_nobody_billed_are_found_by_index(filled: Engine) -> None:
+    nodes = plan_of(filled, UNBILLED.text, first=date(2025, 1, 1), latest=date(2026, 2, 1))
+    assert read_as_a_whole(nodes) == set()
 
 
 # --- looking for invoices
