@@ -143,7 +143,7 @@ def list_emails(number: NumberPath, app: App, caller: Viewer) -> list[EmailOut]:
 
 
 def business_date(app: Services, connection: Connection) -> date:
-    """The present business date: today's, or in a demonstration that of the last audit entry."""
+    """The present business date: today's, or in a demonstration that of what was billed last."""
     if app.settings.day_seconds is None:
         return app.today()
     return last_business_date(connection) or app.today()

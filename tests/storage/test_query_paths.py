@@ -7,13 +7,14 @@ from datetime import date
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, Select, text
 
 from domain.periods import BillingPeriod
 from storage.arrivals import _WAITING as WAITING
 from storage.arrivals import find_waiting
 from storage.attention import _UNBILLED as UNBILLED
 from storage.attention import _UNDELIVERED as UNDELIVERED
+from storage.audit import _LAST_OF_BILLING as LAST_OF_BILLING
 from storage.collection import _CASE as CASE
 from storage.customers import USAGE_OF_CUSTOMERS
 from storage.engine import transaction
@@ -137,6 +138,12 @@ def plan_of(engine: Engine, query: str, **values: Any) -> list[dict[str, Any]]:
         if "Scan" in node["Node Type"] and node["Node Type"] != "Bitmap Heap Scan":
             found.append(node)
     return found
+
+
+def as_text(engine: Engine, query: Select[Any]) -> str:
+    """The query with its values in it."""
+    compiled = query.compile(engine, compile_kwargs={"literal_binds": True})
+    return str(compiled).replace("%%", "%")
 
 
 def indexes(nodes: list[dict[str, Any]]) -> set[str | None]:
@@ -280,6 +287,11 @@ def test_what_an_operator_looks_at_is_counted_by_index(filled: Engine) -> None:
     assert read_as_a_whole(nodes) <= {"bank_matches", "bank_transactions", "webhook_events"}
 
 
+def test_the_present_business_date_is_read_from_the_end_of_the_log(filled: Engine) -> None:
+    nodes = plan_of(filled, as_text(filled, LAST_OF_BILLING))
+    assert indexes(nodes) == {"audit_log_pkey"}
+
+
 def test_mail_that_waits_for_a_person_is_counted_by_index(filled: Engine) -> None:
     nodes = plan_of(filled, UNDELIVERED.text)
     assert read_as_a_whole(nodes) == set()
@@ -309,9 +321,6 @@ def test_months_that_nobody_billed_are_found_by_index(filled: Engine) -> None:
     ],
 )
 def test_invoices_are_found_by_index(filled: Engine, wanted: InvoiceFilter, index: str) -> None:
-    query = page_of(wanted, [7], after=None, limit=100).compile(
-        filled, compile_kwargs={"literal_binds": True}
-    )
-    nodes = plan_of(filled, str(query).replace("%%", "%"))
+    nodes = plan_of(filled, as_text(filled, page_of(wanted, [7], after=None, limit=100)))
     assert read_as_a_whole(nodes) == set()
     assert index in indexes(nodes)
