@@ -11,21 +11,26 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from fastapi.routing import APIRoute
 from jinja2 import Template
+from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
 from api.dependencies import App, Services
-from api.pages import client_of, private_headers, template_environment
+from api.invoices import business_date
+from api.pages import address_of, client_of, private_headers, template_environment
 from api.problems import is_outage
 from api.rate_limit import RateLimit, TooManyRequests
 from api.sessions import forget_session, keep_session, session_token, why_not_our_own
 from domain.errors import InvalidValue
 from storage.engine import transaction
 from storage.people import (
+    Login,
     canonical_address,
     check_password,
     end_session,
     find_session,
     open_session,
+    record_failed_login,
+    record_login,
 )
 
 HOME = "/login"
@@ -118,15 +123,19 @@ async def log_in(request: Request, app: App, gate: Annotated[Gate, Depends(_gate
     email, target = form.get("email", ""), local_path(form.get("next", ""))
     gate.clients.take(client_of(request))
     gate.logins.take(_login(email))
+    client = address_of(request)
     token = await to_thread.run_sync(
-        partial(_open, replacing=session_token(request, app.settings)),
+        partial(_open, client=client, replacing=session_token(request, app.settings)),
         app,
         email,
         form.get("password", ""),
         limiter=gate.hashing,
     )
     if token is None:
-        return _form_page(target, 403, email=email, failed=True)
+        failed = _form_page(target, 403, email=email, failed=True)
+        # behind the answer, which would take longer for an address that is known
+        failed.background = BackgroundTask(_note_failure, app, email, client)
+        return failed
     answer = _see_other(target)
     keep_session(answer, token, app.settings)
     return answer
@@ -145,15 +154,24 @@ async def log_out(request: Request, app: App) -> Response:
     return answer
 
 
-def _open(app: Services, email: str, password: str, *, replacing: str | None) -> str | None:
+def _open(
+    app: Services, email: str, password: str, *, client: str, replacing: str | None
+) -> str | None:
     """A new session's token, never one that the browser had; None where nobody logs in so."""
     with transaction(app.engine) as connection:
         person = check_password(connection, email, password)
         if person is None:
             return None
+        record_login(connection, person, Login(client, business_date(app, connection)))
         if replacing is not None:
             end_session(connection, replacing)
         return open_session(connection, person, now=app.now())
+
+
+def _note_failure(app: Services, email: str, client: str) -> None:
+    with transaction(app.engine) as connection:
+        login = Login(client, business_date(app, connection))
+        record_failed_login(connection, email, login)
 
 
 def _login(email: str) -> str:

@@ -42,9 +42,14 @@ def private_headers(
     }
 
 
+def address_of(request: Request) -> str:
+    """The address from which a request came; empty where none is known."""
+    return request.client.host if request.client else ""
+
+
 def client_of(request: Request) -> str:
     """Who asks: an address, or the network that one subscriber of IPv6 has to themselves."""
-    host = request.client.host if request.client else ""
+    host = address_of(request)
     try:
         address = ip_address(host)
     except ValueError:

@@ -61,6 +61,14 @@ class Change:
     business_date: date
 
 
+@dataclass(frozen=True)
+class Login:
+    """Where a login was tried: the browser's address, and the business date."""
+
+    client: str
+    business_date: date
+
+
 def add_person(
     connection: Connection, email: str, name: str, role: Role, password: str, change: Change
 ) -> Person:
@@ -136,6 +144,27 @@ def check_password(connection: Connection, email: str, password: str) -> Person 
     if _hasher.check_needs_rehash(row.password_hash):
         _update(connection, person, password_hash=_hasher.hash(_typed(password)))
     return person
+
+
+def record_login(connection: Connection, person: Person, login: Login) -> None:
+    """Notes who came in, in the transaction that opens the session."""
+    change = Change(person.as_caller().name, login.business_date)
+    _record(connection, person.email, "logged_in", change, details={"client": login.client})
+
+
+def record_failed_login(connection: Connection, email: str, login: Login) -> None:
+    """Notes that nobody came in with an address that somebody has or had.
+
+    One that nobody ever had leaves no entry, so that strangers cannot fill the log.
+    """
+    try:
+        address = canonical_address(email)
+    except InvalidValue:
+        return
+    known = select(people.c.id).where(people.c.email == address).limit(1)
+    if connection.execute(known).one_or_none() is not None:
+        change = Change(address, login.business_date)
+        _record(connection, address, "login_failed", change, details={"client": login.client})
 
 
 def open_session(connection: Connection, person: Person, *, now: datetime) -> str:

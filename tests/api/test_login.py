@@ -1,20 +1,23 @@
 """Logging in and out: who gets a session, and for how long."""
 
 import re
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+import httpx
 import pytest
 
 from api import login
 from api.login import HOME
 from storage.access import Role
+from storage.audit import AuditFilter, list_entries
 from storage.engine import transaction
 from storage.people import IDLE, LONGEST, change_password, disable_person
 from tests.api.conftest import Product
 from tests.api.people import BY_TEST, COOKIE, EMAIL, Browser, how_many_sessions, somebody
-from tests.builders import NOW
+from tests.builders import ISSUED_ON, NOW
 
 SECOND = timedelta(seconds=1)
 
@@ -111,6 +114,103 @@ async def test_a_body_that_is_no_form_logs_nobody_in(browser: Browser) -> None:
     answer = await browser.http.post("/login", content=b"email=" + b"a" * 16_000)
     assert answer.status_code == 413
     assert "Back to the login" in answer.text
+
+
+# --- what the audit log has of it
+
+
+def told(product: Product) -> list[tuple[Any, ...]]:
+    """What it has about people, beyond that they were added."""
+    with transaction(product.engine) as connection:
+        entries = list_entries(connection, AuditFilter(subject_kind="person"), limit=100)
+    return [
+        (entry.event, entry.subject, entry.actor, entry.details, entry.business_date)
+        for entry in entries
+        if entry.event.startswith("log")
+    ]
+
+
+async def test_the_log_tells_who_came_in_and_from_where(house: Product, browser: Browser) -> None:
+    await browser.log_in("Finance@Billwright.example")
+    person = f"The finance person <{EMAIL}>"
+    came_from = {"client": "203.0.113.7"}
+    assert told(house) == [("logged_in", EMAIL, person, came_from, ISSUED_ON)]
+
+
+@pytest.mark.parametrize("address", ["203.0.113.7", "2001:db8::7"])
+async def test_the_log_tells_whose_password_was_tried_and_from_where(
+    house: Product, address: str
+) -> None:
+    await Browser(house, address).log_in("Finance@Billwright.example", "a wrong password")
+    assert told(house) == [("login_failed", EMAIL, EMAIL, {"client": address}, ISSUED_ON)]
+
+
+async def test_who_was_disabled_is_still_known(house: Product, browser: Browser) -> None:
+    with transaction(house.engine) as connection:
+        disable_person(connection, EMAIL, BY_TEST)
+    await browser.log_in()
+    assert [event for event, *_ in told(house)] == ["login_failed"]
+
+
+@pytest.mark.parametrize("email", ["eve@billwright.example", "", "\x00@b.c", "no address"])
+async def test_what_nobody_logs_in_with_leaves_no_entry(
+    house: Product, browser: Browser, email: str
+) -> None:
+    assert (await browser.log_in(email)).status_code == 403
+    assert told(house) == []
+
+
+async def test_an_attempt_beyond_the_limit_leaves_no_entry(house: Product) -> None:
+    answers = [
+        (await Browser(house, f"203.0.113.{n}").log_in(password="wrong")).status_code
+        for n in range(12)
+    ]
+    assert len(told(house)) == answers.count(403) < len(answers)
+
+
+async def test_the_entry_comes_behind_the_answer(
+    house: Product, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+
+    async def sending(message: Any) -> None:
+        if message["type"] == "http.response.body":
+            order.append("answered")
+
+    def note(*_: object) -> None:
+        order.append("noted")
+
+    monkeypatch.setattr(login, "record_failed_login", note)
+    request = browser.http.build_request(
+        "POST", "/login", data={"email": EMAIL, "password": "a wrong password"}
+    )
+    await deliver(house, request, sending)
+    assert order == ["answered", "noted"], "how long it takes tells nobody which addresses exist"
+
+
+async def deliver(
+    product: Product, request: httpx.Request, send: Callable[[Any], Awaitable[None]]
+) -> None:
+    """Hands the request to the application, whose answer goes to `send` piece by piece."""
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": request.content, "more_body": False}
+
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": request.method,
+        "scheme": "http",
+        "path": request.url.path,
+        "raw_path": request.url.raw_path,
+        "query_string": b"",
+        "root_path": "",
+        "headers": [(name.lower(), value) for name, value in request.headers.raw],
+        "client": ("203.0.113.7", 50_000),
+        "server": ("billing.example", 80),
+    }
+    await product.app(scope, receive, send)
 
 
 # --- the session
