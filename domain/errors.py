@@ -23,6 +23,15 @@ class InvalidValue(BillwrightError):
     code = "invalid_value"
 
 
+class InvalidField(InvalidValue):
+    """A field of a record whose value does not fit the others; `reason` names the remedy."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.field = field
+        self.reason = reason
+
+
 class NotFound(BillwrightError):
     """What was asked for does not exist."""
 

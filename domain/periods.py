@@ -13,6 +13,12 @@ from domain.errors import InvalidValue, PeriodNotOver
 _MONTH = re.compile(r"(\d{4})-(\d{2})", re.ASCII)
 
 
+def overlap(one: tuple[date, date | None], other: tuple[date, date | None]) -> bool:
+    """Whether two spans of days `[first, after)` share a day; `after` None means open-ended."""
+    begins = max(one[0], other[0])
+    return all(after is None or begins < after for after in (one[1], other[1]))
+
+
 @dataclass(frozen=True, order=True)
 class BillingPeriod:
     """One calendar month. Orders by time; prints as "2026-02"."""

@@ -22,6 +22,11 @@ from storage.tables import recurring_days, recurring_revenue
 WRITERS_LOCK = 0x42494D50  # "BIMP": who writes what recurring revenue rests on, one at a time
 
 
+def lock_writers(connection: Connection) -> None:
+    """Whoever else writes, or works out recurring revenue, waits until the transaction ends."""
+    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": WRITERS_LOCK})
+
+
 def forget_from(connection: Connection, day: date) -> None:
     """Something came in that counts from `day` on."""
     connection.execute(delete(recurring_days).where(recurring_days.c.day >= day))
@@ -36,7 +41,7 @@ def work_out(connection: Connection, days: Collection[date]) -> None:
         if not set(days) - set(connection.execute(listed.with_for_update(read=True)).scalars()):
             return
         looking.rollback()  # whoever holds the lock that is waited for next may wait for these
-    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": WRITERS_LOCK})
+    lock_writers(connection)
     prices = PriceBook(load_prices(connection))
     for day in sorted(set(days) - set(connection.execute(listed).scalars())):
         rows, unrated = _rate_all(connection, prices, day)

@@ -8,11 +8,17 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
-from domain.tax import EU_MEMBER_STATES
-from storage.collection import STANDARD
+from domain.errors import InvalidField
+from domain.periods import overlap
 from storage.importing import fields
 from storage.importing.problems import Problems
 from storage.importing.reading import Record, read_records
+from storage.master_data.customer_rules import (
+    KEPT_HERE,
+    PAYMENT_METHODS,
+    STATUSES,
+    checked_customer,
+)
 from storage.tables import customers, pricing_plans, subscriptions
 
 CUSTOMER_COLUMNS = {
@@ -28,10 +34,10 @@ CUSTOMER_COLUMNS = {
     "tax_exempt": fields.yes_or_no,
     "currency": fields.currency,
     "segment": fields.required,
-    "payment_method": fields.one_of(["card", "bank_transfer"]),
+    "payment_method": fields.one_of(PAYMENT_METHODS),
     "stripe_customer_id": fields.text,
     "stripe_payment_method_id": fields.text,
-    "status": fields.one_of(["active", "paused", "churned"]),
+    "status": fields.one_of(STATUSES),
 }
 SUBSCRIPTION_COLUMNS = {
     "account_number": fields.required,
@@ -43,8 +49,6 @@ SUBSCRIPTION_COLUMNS = {
 
 
 OPTIONAL_CUSTOMER_COLUMNS = {"po_number": fields.text, "dunning_policy": fields.text}
-KEPT_HERE = ("stripe_customer_id", "stripe_payment_method_id", "dunning_policy")
-"""What Billwright goes on with by itself: a file that was imported once may lag behind."""
 
 
 def read_customers(
@@ -121,7 +125,7 @@ def read_subscriptions(
             others = known[row["account_number"], row["plan_code"]]
             if row in others:
                 continue
-            if any(_overlap(row, other) for other in others):
+            if any(overlap(_days(row), _days(other)) for other in others):
                 problems.add(
                     path.name,
                     record.line,
@@ -174,33 +178,11 @@ def _customer(
 ) -> dict[str, Any] | None:
     row = dict(record.values)
     row["billing_emails"] = row.pop("billing_email")
-    row["tax_id_valid"] = fields.vat_id_valid(row["tax_id"], row["country"])
-    for name in KEPT_HERE:
-        row[name] = row[name] or None
-    if row["dunning_policy"] == STANDARD:
-        row["dunning_policy"] = None
-    elif row["dunning_policy"] and row["dunning_policy"] not in policies:
-        problems.add(
-            file,
-            record.line,
-            "dunning_policy",
-            f"{row['dunning_policy']} is no dunning policy; add it to dunning_policies.json",
-        )
-        return None
     try:
-        fields.require_state(row["region"], row["country"])
-    except ValueError as reason:
-        problems.add(file, record.line, "region", str(reason))
+        return checked_customer(row, policies=policies)
+    except InvalidField as refusal:
+        problems.add(file, record.line, refusal.field, refusal.reason)
         return None
-    if row["country"] in EU_MEMBER_STATES and row["tax_id"] and not row["tax_id_valid"]:
-        problems.add(
-            file,
-            record.line,
-            "tax_id",
-            f"{row['tax_id']!r} is no VAT id of {row['country']}; correct it or leave it empty",
-        )
-        return None
-    return row
 
 
 def _known_subscriptions(connection: Connection) -> dict[tuple[str, str], list[dict[str, Any]]]:
@@ -221,6 +203,5 @@ def _known_subscriptions(connection: Connection) -> dict[tuple[str, str], list[d
     return known
 
 
-def _overlap(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    begins: date = max(one["starts_on"], other["starts_on"])
-    return begins < min(one["ends_on"] or date.max, other["ends_on"] or date.max)
+def _days(row: dict[str, Any]) -> tuple[date, date | None]:
+    return row["starts_on"], row["ends_on"]

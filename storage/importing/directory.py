@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, Engine, select, text
+from sqlalchemy import Connection, Engine, select
 
 from domain.errors import InvalidValue
 from domain.parties import Seller
@@ -22,8 +22,9 @@ from storage.importing import (
     usage_file,
 )
 from storage.importing.problems import ImportRefused, Problems
+from storage.master_data.price_versions import write_prices
 from storage.policies import policy_codes
-from storage.recurring import WRITERS_LOCK, forget_from
+from storage.recurring import forget_from, lock_writers
 from storage.schema import make_partitions
 from storage.sellers import is_current, save_seller
 from storage.tables import pricing_plans
@@ -75,7 +76,7 @@ def import_directory(
     if len(usage) > 1:
         raise InvalidValue(f"{directory} holds both {' and '.join(USAGE)}; keep one of them.")
     with transaction(engine) as connection:
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": WRITERS_LOCK})
+        lock_writers(connection)
         run = _Run(connection, directory, today=now.astimezone(ZoneInfo(time_zone)).date())
         run.read_master_data()
         if usage:
@@ -171,7 +172,7 @@ class _Run:
         before = self.problems.count
         if path := self._path(PLANS):
             plans = price_files.read_plans(self._connection, path, self.problems)
-            self._write(PLANS, plans, price_files.write_plans)
+            self._write(PLANS, plans, write_prices)
             self._overtake(plan.valid_from for plan in plans)
             metrics |= {plan.code: plan.metric for plan in plans}
         bad = self.problems.count > before

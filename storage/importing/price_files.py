@@ -1,6 +1,5 @@
 """plans.json, tax_rates.csv and seller.json."""
 
-from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -10,15 +9,16 @@ from typing import Any
 from sqlalchemy import Connection, insert, select
 from stdnum import bic, iban
 
-from domain.errors import InvalidValue
+from domain.errors import Conflict, InvalidValue
 from domain.parties import PostalAddress, Seller
+from domain.periods import overlap
 from domain.plans import PlanKind, PlanPrice, Tier
 from storage.importing import fields
 from storage.importing.problems import Problems
 from storage.importing.reading import read_json, read_records
+from storage.master_data.price_versions import PriceVersions
 from storage.price_list import load_prices
-from storage.snapshots import tiers_to_json
-from storage.tables import plan_prices, pricing_plans, tax_rates
+from storage.tables import tax_rates
 
 TAX_RATE_COLUMNS = {
     "country": fields.country,
@@ -47,77 +47,18 @@ def read_plans(connection: Connection, path: Path, problems: Problems) -> list[P
         if entries is not None:
             problems.add(path.name, 1, "", "is not a list of plans")
         return []
-    catalogue = _Catalogue(load_prices(connection))
+    known = PriceVersions(load_prices(connection))
     new: list[PlanPrice] = []
     for place, entry in enumerate(entries, start=1):
         try:
             plan = _plan(entry)
-            if catalogue.lacks(plan):
-                new.append(catalogue.add(plan))
+            if known.same_as(plan) is None:
+                new.append(known.add(plan))
         except KeyError as error:
             problems.add(path.name, place, "", f"is not a plan: it lacks the key {error}")
-        except (ValueError, InvalidValue) as error:
+        except (ValueError, InvalidValue, Conflict) as error:
             problems.add(path.name, place, "", str(error))
     return new
-
-
-class _Catalogue:
-    """The plans known so far, and whether another fits beside them."""
-
-    def __init__(self, prices: list[PlanPrice]) -> None:
-        self._prices = list(prices)
-
-    def lacks(self, plan: PlanPrice) -> bool:
-        """Whether `plan` is new. Raises ValueError if it contradicts what is known."""
-        for known in self._prices:
-            if known.code != plan.code:
-                continue
-            if (known.name, known.kind, known.metric) != (plan.name, plan.kind, plan.metric):
-                raise ValueError(f"plan {plan.code} is known with another name, kind or metric")
-            if (known.currency, known.valid_from) == (plan.currency, plan.valid_from):
-                if (known.unit_price, known.tiers) == (plan.unit_price, plan.tiers):
-                    return False
-                raise ValueError(
-                    f"plan {plan.code} is known with another price in {plan.currency}; "
-                    "give the new price a valid_from of its own"
-                )
-        return True
-
-    def add(self, plan: PlanPrice) -> PlanPrice:
-        """Takes `plan` in under the next version of its currency."""
-        versions = [
-            known.version
-            for known in self._prices
-            if (known.code, known.currency) == (plan.code, plan.currency)
-        ]
-        numbered = replace(plan, version=max(versions, default=0) + 1)
-        self._prices.append(numbered)
-        return numbered
-
-
-def write_plans(connection: Connection, plans: list[PlanPrice]) -> None:
-    """Adds `plans`, as `read_plans` found them to be new."""
-    ids: dict[str, int] = {
-        row.code: row.id
-        for row in connection.execute(select(pricing_plans.c.code, pricing_plans.c.id))
-    }
-    for plan in plans:
-        if plan.code not in ids:
-            ids[plan.code] = connection.execute(
-                insert(pricing_plans)
-                .values(code=plan.code, name=plan.name, kind=plan.kind, metric=plan.metric)
-                .returning(pricing_plans.c.id)
-            ).scalar_one()
-        connection.execute(
-            insert(plan_prices).values(
-                plan_id=ids[plan.code],
-                currency=plan.currency,
-                version=plan.version,
-                valid_from=plan.valid_from,
-                unit_price=plan.unit_price,
-                tiers=tiers_to_json(plan.tiers),
-            )
-        )
 
 
 def read_tax_rates(connection: Connection, path: Path, problems: Problems) -> list[dict[str, Any]]:
@@ -140,7 +81,7 @@ def read_tax_rates(connection: Connection, path: Path, problems: Problems) -> li
             problems.add(path.name, record.line, "valid_to", "is not after valid_from")
         elif rate in known:
             continue
-        elif any(_overlap(rate, other) for other in known):
+        elif any(overlap(_days(rate), _days(other)) for other in known):
             problems.add(
                 path.name, record.line, "valid_from", "overlaps another rate of the same place"
             )
@@ -267,8 +208,5 @@ def _price(value: Any) -> Decimal:
     return fields.amount(value)
 
 
-def _overlap(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    one_ends: date = one["valid_to"] or date.max
-    other_ends: date = other["valid_to"] or date.max
-    begins: date = max(one["valid_from"], other["valid_from"])
-    return begins < min(one_ends, other_ends)
+def _days(rate: dict[str, Any]) -> tuple[date, date | None]:
+    return rate["valid_from"], rate["valid_to"]

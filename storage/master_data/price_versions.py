@@ -1,0 +1,82 @@
+"""The versions of plans' prices: which are known, and whether another fits beside them."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from sqlalchemy import Connection, insert, select
+
+from domain.errors import Conflict
+from domain.plans import PlanPrice
+from storage.snapshots import tiers_to_json
+from storage.tables import plan_prices, pricing_plans
+
+
+class PriceVersions:
+    """The prices known so far, of any plans."""
+
+    def __init__(self, prices: Iterable[PlanPrice]) -> None:
+        self._prices = list(prices)
+
+    def same_as(self, price: PlanPrice) -> PlanPrice | None:
+        """The version that says what `price` says; None where `price` is new.
+
+        Raises Conflict if it contradicts what is known.
+        """
+        for known in self._prices:
+            if known.code != price.code:
+                continue
+            if (known.name, known.kind, known.metric) != (price.name, price.kind, price.metric):
+                raise Conflict(f"plan {price.code} is known with another name, kind or metric")
+            if (known.currency, known.valid_from) == (price.currency, price.valid_from):
+                if (known.unit_price, known.tiers) == (price.unit_price, price.tiers):
+                    return known
+                raise Conflict(
+                    f"plan {price.code} is known with another price in {price.currency}; "
+                    "give the new price a valid_from of its own"
+                )
+        return None
+
+    def before(self, price: PlanPrice) -> list[PlanPrice]:
+        """The versions in the same currency that begin earlier."""
+        return [
+            known for known in self._in_currency_of(price) if known.valid_from < price.valid_from
+        ]
+
+    def add(self, price: PlanPrice) -> PlanPrice:
+        """Takes `price` in under the next version of its currency."""
+        versions = [known.version for known in self._in_currency_of(price)]
+        numbered = replace(price, version=max(versions, default=0) + 1)
+        self._prices.append(numbered)
+        return numbered
+
+    def _in_currency_of(self, price: PlanPrice) -> list[PlanPrice]:
+        return [
+            known
+            for known in self._prices
+            if (known.code, known.currency) == (price.code, price.currency)
+        ]
+
+
+def write_prices(connection: Connection, prices: Iterable[PlanPrice]) -> None:
+    """Adds `prices` with their versions, and the plans that are new."""
+    ids: dict[str, int] = {
+        row.code: row.id
+        for row in connection.execute(select(pricing_plans.c.code, pricing_plans.c.id))
+    }
+    for price in prices:
+        if price.code not in ids:
+            ids[price.code] = connection.execute(
+                insert(pricing_plans)
+                .values(code=price.code, name=price.name, kind=price.kind, metric=price.metric)
+                .returning(pricing_plans.c.id)
+            ).scalar_one()
+        connection.execute(
+            insert(plan_prices).values(
+                plan_id=ids[price.code],
+                currency=price.currency,
+                version=price.version,
+                valid_from=price.valid_from,
+                unit_price=price.unit_price,
+                tiers=tiers_to_json(price.tiers),
+            )
+        )
