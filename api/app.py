@@ -18,6 +18,7 @@ from api import (
     me,
     metrics,
     payer_pages,
+    plans,
     policies,
     problems,
     reports,
@@ -57,7 +58,8 @@ def create_app(open_services: Callable[[], AbstractAsyncContextManager[Services]
     refusals = problems.responses(401, 403, 404, 422, 503)
     for reading in (me, attention, invoices, credit_notes, review, reports, audit, policies):
         app.include_router(reading.router, responses=refusals)
-    for acting in (cycles, instructions, bank):
+    acting_ones = (cycles, instructions, bank, plans)
+    for acting in acting_ones:
         app.include_router(acting.router, responses=refusals | problems.responses(409))
     app.include_router(payer_pages.router)
     app.include_router(login.router)

@@ -44,6 +44,20 @@ class Conflict(BillwrightError):
     code = "conflict"
 
 
+class AlreadyBilled(Conflict):
+    """A change would reach back into a month that was billed. `billed_as`: the invoice, or the
+    cycle; `free_from`: first day from which it may count.
+    """
+
+    code = "already_billed"
+
+    def __init__(self, field: str, period: str, billed_as: str, free_from: date) -> None:
+        super().__init__(
+            f"{field}: {period} is billed already ({billed_as}) and is not rated again; let the "
+            f"change count from {free_from} on, and settle what differs by a credit note."
+        )
+
+
 class CurrencyMismatch(BillwrightError):
     """Two amounts of different currencies met."""
 

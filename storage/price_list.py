@@ -14,13 +14,12 @@ def load_price_list(connection: Connection, tax_policy: TaxPolicy) -> PriceList:
     return PriceList(PriceBook(load_prices(connection)), load_taxes(connection), tax_policy)
 
 
-def load_prices(connection: Connection) -> list[PlanPrice]:
-    """Every version of every plan in every currency."""
-    rows = connection.execute(
-        select(pricing_plans, plan_prices).join(
-            plan_prices, plan_prices.c.plan_id == pricing_plans.c.id
-        )
+def load_prices(connection: Connection, *codes: str) -> list[PlanPrice]:
+    """Every version in every currency of the plans `codes`; of every plan where none is given."""
+    query = select(pricing_plans, plan_prices).join(
+        plan_prices, plan_prices.c.plan_id == pricing_plans.c.id
     )
+    rows = connection.execute(query.where(pricing_plans.c.code.in_(codes)) if codes else query)
     return [
         PlanPrice(
             code=row.code,

@@ -17,6 +17,10 @@ class PriceVersions:
     def __init__(self, prices: Iterable[PlanPrice]) -> None:
         self._prices = list(prices)
 
+    @property
+    def is_empty(self) -> bool:
+        return not self._prices
+
     def same_as(self, price: PlanPrice) -> PlanPrice | None:
         """The version that says what `price` says; None where `price` is new.
 

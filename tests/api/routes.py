@@ -34,6 +34,8 @@ READS = {
     "/api/billing/outstanding": Role.VIEWER,
     "/api/billing/revenue-by-customer": Role.VIEWER,
     "/api/billing/collections": Role.VIEWER,
+    "/api/billing/plans": Role.VIEWER,
+    "/api/billing/plans/{code}": Role.VIEWER,
     "/metrics": Role.VIEWER,
     "/api/billing/audit": Role.FINANCE,
     "/api/billing/dunning-policies": Role.FINANCE,
@@ -52,6 +54,8 @@ WRITES = [
     ("POST", "/api/billing/bank-transactions/{id}/ignore"),
     ("PUT", "/api/billing/dunning-policies/{code}"),
     ("PUT", "/api/billing/customers/{account_number}/dunning-policy"),
+    ("POST", "/api/billing/plans"),
+    ("POST", "/api/billing/plans/{code}/prices"),
 ]
 """What the role finance may change."""
 ACTING_AT_ONCE = ("/retry", "/release", "/resend")

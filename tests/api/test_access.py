@@ -16,6 +16,7 @@ from api.collection_schemas import (
     ResolveRequest,
     VoidRequest,
 )
+from api.plan_schemas import PlanRequest, PriceRequest
 from api.schemas import CycleOut, CycleRequest
 from stack.temporal import ensure_server
 from storage.access import Role
@@ -230,6 +231,7 @@ async def test_the_requests_and_the_cycle_carry_examples_that_are_valid(
     for request in (
         *(CycleRequest, ResolveRequest, NoteRequest, VoidRequest, CreditNoteRequest),
         *(PolicyRequest, CustomerPolicyRequest),
+        *(PlanRequest, PriceRequest),
     ):
         assert request.model_validate(schemas[request.__name__]["example"])
     assert CycleOut.model_validate(schemas["CycleOut"]["example"]).issued == 187

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.errors import InvalidValue, PeriodNotOver
-from domain.periods import BillingPeriod, BusinessCalendar
+from domain.periods import BillingPeriod, BusinessCalendar, overlap
 
 FEBRUARY = BillingPeriod(2026, 2)
 MARCH = BillingPeriod(2026, 3)
@@ -191,3 +191,25 @@ def test_a_step_fires_on_the_business_date_it_is_due(
     due = first + timedelta(days=days)
     fires = calendar.fires_at(due, counted_from=first, started_at=started_at)
     assert calendar.business_date(fires, counted_from=first, started_at=started_at) == due
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "do"),
+    [
+        ((1, 5), (5, 9), False),
+        ((1, 6), (5, 9), True),
+        ((1, None), (5, 9), True),
+        ((9, None), (5, 9), False),
+        ((5, 9), (1, None), True),
+        ((1, None), (2, None), True),
+        ((3, 4), (1, 9), True),
+    ],
+)
+def test_days_overlap_where_they_share_one(
+    one: tuple[int, int | None], other: tuple[int, int | None], do: bool
+) -> None:
+    def days(span: tuple[int, int | None]) -> tuple[date, date | None]:
+        return date(2026, 3, span[0]), None if span[1] is None else date(2026, 3, span[1])
+
+    assert overlap(days(one), days(other)) is do
+    assert overlap(days(other), days(one)) is do

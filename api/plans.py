@@ -1,0 +1,109 @@
+"""Plans over HTTP: read with their prices, added, priced anew from a day on."""
+
+from typing import Any
+
+from fastapi import APIRouter, Response
+from pydantic import TypeAdapter
+from sqlalchemy import Connection
+
+from api.cursors import read_position, write_position
+from api.dependencies import App, Finance, Services, Viewer
+from api.invoices import business_date
+from api.master_data_values import Cursor, Limit, PlanPath
+from api.plan_schemas import PlanOut, PlanRequest, PriceOut, PriceRequest, TierOut
+from api.schemas import Page
+from domain.plans import PlanKind, PlanPrice
+from storage.engine import transaction
+from storage.master_data.plans import KeptPlan, add_plan, add_price, list_plans, load_plan
+
+router = APIRouter(prefix="/api/billing/plans", tags=["plans"])
+
+_POSITION = TypeAdapter(tuple[str])
+_KNOWN: dict[int | str, dict[str, Any]] = {
+    200: {"model": PlanOut, "description": "Known already: nothing was changed."}
+}
+
+
+@router.get("", summary="List plans")
+def list_page(app: App, caller: Viewer, cursor: Cursor = None, limit: Limit = 100) -> Page[PlanOut]:
+    """By code, with every version of their prices."""
+    after = read_position(cursor, _POSITION)[0] if cursor is not None else None
+    with transaction(app.engine) as connection:
+        today = business_date(app, connection)
+        found = list_plans(connection, as_of=today, after=after, limit=limit + 1)
+    return Page(
+        items=[_out(plan) for plan in found[:limit]],
+        next_cursor=write_position(found[limit - 1].code) if len(found) > limit else None,
+    )
+
+
+@router.get("/{code}", summary="Read a plan")
+def show(code: PlanPath, app: App, caller: Viewer) -> PlanOut:
+    """With every version of its prices, past, in force and upcoming."""
+    with transaction(app.engine) as connection:
+        return _load(app, connection, code)
+
+
+@router.post("", status_code=201, summary="Add a plan", responses=_KNOWN)
+def add(request: PlanRequest, app: App, caller: Finance, response: Response) -> PlanOut:
+    """With its first price; further ones, also in other currencies, go to the plan's prices."""
+    first = _price(request, request.code, request.name, request.kind, request.metric)
+    with transaction(app.engine) as connection:
+        today = business_date(app, connection)
+        if not add_plan(connection, first, business_date=today, by=caller.name):
+            response.status_code = 200
+        return _load(app, connection, request.code)
+
+
+@router.post("/{code}/prices", status_code=201, summary="Price a plan anew", responses=_KNOWN)
+def add_version(
+    code: PlanPath, request: PriceRequest, app: App, caller: Finance, response: Response
+) -> PlanOut:
+    """A new version from a day on. Subscribers pay it from their first month that begins on that
+    day or later; whoever subscribes later pays it at once.
+
+    Refused where it would begin in a month that has a cycle: what was billed is not priced again.
+    """
+    with transaction(app.engine) as connection:
+        plan = _load(app, connection, code)
+        price = _price(request, plan.code, plan.name, PlanKind(plan.kind), plan.metric)
+        today = business_date(app, connection)
+        if not add_price(connection, price, business_date=today, by=caller.name):
+            response.status_code = 200
+        return _load(app, connection, code)
+
+
+def _price(
+    request: PriceRequest, code: str, name: str, kind: PlanKind, metric: str | None
+) -> PlanPrice:
+    """Raises InvalidValue if kind, price and tiers do not fit each other."""
+    return PlanPrice(
+        code=code,
+        name=name,
+        kind=kind,
+        currency=request.currency,
+        metric=metric,
+        unit_price=request.unit_price,
+        tiers=tuple(tier.as_tier() for tier in request.tiers),
+        valid_from=request.valid_from,
+    )
+
+
+def _load(app: Services, connection: Connection, code: str) -> PlanOut:
+    """Raises NotFound."""
+    return _out(load_plan(connection, code, as_of=business_date(app, connection)))
+
+
+def _out(plan: KeptPlan) -> PlanOut:
+    prices = [
+        PriceOut(
+            currency=price.currency,
+            version=price.version,
+            valid_from=price.valid_from,
+            standing=standing.value,
+            unit_price=price.unit_price,
+            tiers=[TierOut.model_validate(tier) for tier in price.tiers],
+        )
+        for price, standing in plan.prices
+    ]
+    return PlanOut(**{**vars(plan), "prices": prices})

@@ -1,0 +1,139 @@
+"""Plans as people keep them: read with every version of their prices, added, priced anew."""
+
+from collections import defaultdict
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+
+from domain.errors import Conflict, NotFound
+from domain.plans import PlanKind, PlanPrice, PriceBook
+from storage import audit
+from storage.master_data.billed_months import begin_writing, require_no_cycle_since
+from storage.master_data.price_versions import PriceVersions, write_prices
+from storage.price_list import load_prices
+from storage.recurring import forget_from
+from storage.snapshots import tiers_to_json
+from storage.tables import pricing_plans
+
+SUBJECT = "plan"
+
+
+class Standing(StrEnum):
+    """Whether a version is the price of the day, was, or will be."""
+
+    PAST = "past"
+    IN_FORCE = "in_force"
+    UPCOMING = "upcoming"
+
+
+@dataclass(frozen=True)
+class KeptPlan:
+    """A plan with its prices by currency and version; `metric` None: a flat plan."""
+
+    code: str
+    name: str
+    kind: PlanKind
+    metric: str | None
+    created_at: datetime
+    prices: tuple[tuple[PlanPrice, Standing], ...]
+
+
+def list_plans(
+    connection: Connection, *, as_of: date, after: str | None, limit: int
+) -> list[KeptPlan]:
+    """The next `limit` plans behind code `after`, by code; standings are those of `as_of`."""
+    code = pricing_plans.c.code
+    query = select(pricing_plans).order_by(code).limit(limit)
+    rows = connection.execute(query if after is None else query.where(code > after)).all()
+    return _with_prices(connection, rows, as_of)
+
+
+def load_plan(connection: Connection, code: str, *, as_of: date) -> KeptPlan:
+    """Raises NotFound."""
+    row = connection.execute(
+        select(pricing_plans).where(pricing_plans.c.code == code)
+    ).one_or_none()
+    if row is None:
+        raise NotFound(f"There is no plan {code}.")
+    return _with_prices(connection, [row], as_of)[0]
+
+
+def add_plan(connection: Connection, first: PlanPrice, *, business_date: date, by: str) -> bool:
+    """Adds a plan with its first price, with the audit entry; False where it is there already.
+
+    Raises Conflict where the code is another plan's, or has other prices.
+    """
+    begin_writing(connection)
+    versions = PriceVersions(load_prices(connection, first.code))
+    if versions.same_as(first) is not None:
+        return False
+    if not versions.is_empty:
+        raise Conflict(f"code: plan {first.code} is there; add its price under its own prices.")
+    _write(connection, versions.add(first), "created", business_date, by)
+    return True
+
+
+def add_price(connection: Connection, price: PlanPrice, *, business_date: date, by: str) -> bool:
+    """Adds a version of a plan's price that holds from its `valid_from` on, with the audit entry;
+    False where that day has the same one already.
+
+    A version may not begin in a month that has a cycle, where another one had been the price till
+    then. The first price in a currency may: nobody was billed by one, and it mends who failed.
+    Raises Conflict for another price of the same day, and AlreadyBilled.
+    """
+    begin_writing(connection)
+    versions = PriceVersions(load_prices(connection, price.code))
+    if versions.same_as(price) is not None:
+        return False
+    if versions.before(price):
+        require_no_cycle_since(connection, "valid_from", price.valid_from)
+    _write(connection, versions.add(price), "price_added", business_date, by)
+    return True
+
+
+def _write(
+    connection: Connection, price: PlanPrice, event: str, business_date: date, by: str
+) -> None:
+    write_prices(connection, [price])
+    forget_from(connection, price.valid_from)
+    details = {
+        "currency": price.currency,
+        "version": price.version,
+        "valid_from": price.valid_from.isoformat(),
+        "unit_price": None if price.unit_price is None else f"{price.unit_price:f}",
+        "tiers": tiers_to_json(price.tiers),
+    }
+    audit.record(
+        connection,
+        audit.AuditEntry(business_date, by, SUBJECT, price.code, event, details=details),
+    )
+
+
+def _with_prices(connection: Connection, rows: Collection[Row[Any]], as_of: date) -> list[KeptPlan]:
+    prices = load_prices(connection, *(row.code for row in rows)) if rows else []
+    book = PriceBook(prices)
+    by_code: dict[str, list[tuple[PlanPrice, Standing]]] = defaultdict(list)
+    for price in sorted(prices, key=lambda price: (price.currency, price.version)):
+        by_code[price.code].append((price, _standing(price, book, as_of)))
+    return [
+        KeptPlan(
+            row.code,
+            row.name,
+            PlanKind(row.kind),
+            row.metric,
+            row.created_at,
+            tuple(by_code[row.code]),
+        )
+        for row in rows
+    ]
+
+
+def _standing(price: PlanPrice, book: PriceBook, as_of: date) -> Standing:
+    if price.valid_from > as_of:
+        return Standing.UPCOMING
+    is_current = book.price(price.code, price.currency, as_of) == price
+    return Standing.IN_FORCE if is_current else Standing.PAST
