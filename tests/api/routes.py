@@ -36,6 +36,7 @@ READS = {
     "/api/billing/collections": Role.VIEWER,
     "/api/billing/plans": Role.VIEWER,
     "/api/billing/plans/{code}": Role.VIEWER,
+    "/api/billing/tax-rates": Role.VIEWER,
     "/metrics": Role.VIEWER,
     "/api/billing/audit": Role.FINANCE,
     "/api/billing/dunning-policies": Role.FINANCE,
@@ -56,6 +57,8 @@ WRITES = [
     ("PUT", "/api/billing/customers/{account_number}/dunning-policy"),
     ("POST", "/api/billing/plans"),
     ("POST", "/api/billing/plans/{code}/prices"),
+    ("POST", "/api/billing/tax-rates"),
+    ("PATCH", "/api/billing/tax-rates/{id}"),
 ]
 """What the role finance may change."""
 ACTING_AT_ONCE = ("/retry", "/release", "/resend")
