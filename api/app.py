@@ -23,6 +23,7 @@ from api import (
     problems,
     reports,
     review,
+    subscriptions,
     tax_rates,
     webhooks,
 )
@@ -59,7 +60,7 @@ def create_app(open_services: Callable[[], AbstractAsyncContextManager[Services]
     refusals = problems.responses(401, 403, 404, 422, 503)
     for reading in (me, attention, invoices, credit_notes, review, reports, audit, policies):
         app.include_router(reading.router, responses=refusals)
-    acting_ones = (cycles, instructions, bank, plans, tax_rates)
+    acting_ones = (cycles, instructions, bank, plans, subscriptions, tax_rates)
     for acting in acting_ones:
         app.include_router(acting.router, responses=refusals | problems.responses(409))
     app.include_router(payer_pages.router)

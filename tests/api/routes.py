@@ -36,6 +36,7 @@ READS = {
     "/api/billing/collections": Role.VIEWER,
     "/api/billing/plans": Role.VIEWER,
     "/api/billing/plans/{code}": Role.VIEWER,
+    "/api/billing/subscriptions": Role.VIEWER,
     "/api/billing/tax-rates": Role.VIEWER,
     "/metrics": Role.VIEWER,
     "/api/billing/audit": Role.FINANCE,
@@ -57,6 +58,8 @@ WRITES = [
     ("PUT", "/api/billing/customers/{account_number}/dunning-policy"),
     ("POST", "/api/billing/plans"),
     ("POST", "/api/billing/plans/{code}/prices"),
+    ("POST", "/api/billing/subscriptions"),
+    ("PATCH", "/api/billing/subscriptions/{id}"),
     ("POST", "/api/billing/tax-rates"),
     ("PATCH", "/api/billing/tax-rates/{id}"),
 ]

@@ -18,6 +18,7 @@ from api.collection_schemas import (
 )
 from api.plan_schemas import PlanRequest, PriceRequest
 from api.schemas import CycleOut, CycleRequest
+from api.subscription_schemas import SubscriptionChange, SubscriptionRequest
 from api.tax_rate_schemas import TaxRateChange, TaxRateRequest
 from stack.temporal import ensure_server
 from storage.access import Role
@@ -233,7 +234,7 @@ async def test_the_requests_and_the_cycle_carry_examples_that_are_valid(
         *(CycleRequest, ResolveRequest, NoteRequest, VoidRequest, CreditNoteRequest),
         *(PolicyRequest, CustomerPolicyRequest),
         *(PlanRequest, PriceRequest),
-        *(TaxRateRequest, TaxRateChange),
+        *(SubscriptionRequest, SubscriptionChange, TaxRateRequest, TaxRateChange),
     ):
         assert request.model_validate(schemas[request.__name__]["example"])
     assert CycleOut.model_validate(schemas["CycleOut"]["example"]).issued == 187
