@@ -10,6 +10,7 @@ from api import (
     audit,
     bank,
     credit_notes,
+    customers,
     cycles,
     health,
     instructions,
@@ -60,7 +61,7 @@ def create_app(open_services: Callable[[], AbstractAsyncContextManager[Services]
     refusals = problems.responses(401, 403, 404, 422, 503)
     for reading in (me, attention, invoices, credit_notes, review, reports, audit, policies):
         app.include_router(reading.router, responses=refusals)
-    acting_ones = (cycles, instructions, bank, plans, subscriptions, tax_rates)
+    acting_ones = (cycles, instructions, bank, customers, plans, subscriptions, tax_rates)
     for acting in acting_ones:
         app.include_router(acting.router, responses=refusals | problems.responses(409))
     app.include_router(payer_pages.router)

@@ -50,6 +50,7 @@ def _address(value: str) -> str:
 
 
 Note = Annotated[str, Field(max_length=_LONGEST_NOTE), AfterValidator(_one_line)]
+EmailAddress = Annotated[str, AfterValidator(_address)]
 Reason = Annotated[Note, Field(min_length=1)]
 MoneyIn = Annotated[
     Decimal,
@@ -360,7 +361,7 @@ class PolicyStep(Schema):
     after_days: int = Field(ge=0, le=LATEST_DAY)
     notice: Literal[EmailKind.REMINDER, EmailKind.URGENT_NOTICE, EmailKind.REVIEW_NOTICE]
     retry: bool = False
-    cc: list[Annotated[str, AfterValidator(_address)]] = Field([], max_length=10)
+    cc: list[EmailAddress] = Field([], max_length=10)
 
 
 class PolicyRequest(Schema):

@@ -16,6 +16,7 @@ from api.collection_schemas import (
     ResolveRequest,
     VoidRequest,
 )
+from api.customer_schemas import CustomerChange, CustomerRequest
 from api.plan_schemas import PlanRequest, PriceRequest
 from api.schemas import CycleOut, CycleRequest
 from api.subscription_schemas import SubscriptionChange, SubscriptionRequest
@@ -233,7 +234,7 @@ async def test_the_requests_and_the_cycle_carry_examples_that_are_valid(
     for request in (
         *(CycleRequest, ResolveRequest, NoteRequest, VoidRequest, CreditNoteRequest),
         *(PolicyRequest, CustomerPolicyRequest),
-        *(PlanRequest, PriceRequest),
+        *(CustomerRequest, CustomerChange, PlanRequest, PriceRequest),
         *(SubscriptionRequest, SubscriptionChange, TaxRateRequest, TaxRateChange),
     ):
         assert request.model_validate(schemas[request.__name__]["example"])

@@ -193,6 +193,125 @@ async def test_whatever_is_asked_is_answered_in_form(
     assert_answered(answer, 200, 404, 422)
 
 
+NUMBERS = st.decimals(allow_nan=False).map(str) | st.integers(-5, 2**70) | SCALARS
+MASTER_DATA = [
+    (
+        "POST",
+        "/api/billing/customers",
+        {
+            "account_number": st.from_regex(r"[a-z]{1,3}", fullmatch=True) | SCALARS,
+            "name": st.text(min_size=1) | SCALARS,
+            "billing_emails": st.just(["a@b.example"]) | JSON,
+            "country": st.sampled_from(["DE", "US", "AQ"]) | SCALARS,
+            "region": st.sampled_from(["NY", ""]) | SCALARS,
+            "address_line1": st.text(min_size=1),
+            "city": st.text(min_size=1),
+            "tax_id": st.text() | SCALARS,
+            "currency": st.sampled_from(["USD", "JPY"]) | SCALARS,
+            "segment": st.text(min_size=1),
+            "payment_method": st.sampled_from(["card", "bank_transfer"]) | SCALARS,
+        },
+    ),
+    ("PATCH", "/api/billing/customers/a", {"name": SCALARS, "currency": SCALARS, "tax_id": JSON}),
+    (
+        "POST",
+        "/api/billing/plans",
+        {
+            "code": st.from_regex(r"[a-z]{1,3}", fullmatch=True) | SCALARS,
+            "name": st.just("A plan") | SCALARS,
+            "kind": st.sampled_from(["flat", "usage"]) | SCALARS,
+            "metric": st.sampled_from([None, "calls"]) | SCALARS,
+            "currency": st.sampled_from(["USD", "JPY"]) | SCALARS,
+            "unit_price": NUMBERS,
+            "tiers": st.lists(
+                st.fixed_dictionaries(
+                    {"name": st.text(min_size=1), "up_to": SCALARS, "unit_price": NUMBERS}
+                )
+            )
+            | JSON,
+            "valid_from": DAYS,
+        },
+    ),
+    (
+        "POST",
+        "/api/billing/plans/a/prices",
+        {"currency": st.just("USD"), "unit_price": NUMBERS, "valid_from": DAYS},
+    ),
+    (
+        "POST",
+        "/api/billing/subscriptions",
+        {
+            "account_number": st.text(min_size=1) | SCALARS,
+            "plan_code": st.text(min_size=1) | SCALARS,
+            "quantity": NUMBERS,
+            "starts_on": DAYS,
+            "ends_on": DAYS | st.none(),
+        },
+    ),
+    ("PATCH", "/api/billing/subscriptions/1", {"ends_on": DAYS | SCALARS}),
+    ("PATCH", "/api/billing/subscriptions/1", {"quantity": NUMBERS, "from": DAYS}),
+    (
+        "POST",
+        "/api/billing/tax-rates",
+        {
+            "country": st.sampled_from(["DE", "US", "AQ"]) | SCALARS,
+            "region": st.sampled_from(["NY", ""]) | SCALARS,
+            "rate_percent": NUMBERS,
+            "name": st.text(min_size=1),
+            "valid_from": DAYS,
+            "valid_to": DAYS | st.none(),
+            "ends_previous": SCALARS,
+        },
+    ),
+    ("PATCH", "/api/billing/tax-rates/1", {"valid_to": DAYS | SCALARS}),
+]
+ORDERS_OF_MASTER_DATA = st.one_of(
+    *(
+        st.tuples(st.just(method), st.just(path), st.fixed_dictionaries(body) | JSON)
+        for method, path, body in MASTER_DATA
+    )
+)
+
+
+@settings(max_examples=300)
+@given(order=ORDERS_OF_MASTER_DATA)
+@example(("PATCH", "/api/billing/customers/\x00", {}))
+@example(("PATCH", "/api/billing/customers/a", {"name": "\ud800"}))
+@example(("POST", "/api/billing/plans/a/prices", {"unit_price": "1e400"}))
+@example(("PATCH", "/api/billing/subscriptions/99999999999999999999", {"ends_on": None}))
+async def test_master_data_may_be_asked_to_be_anything(
+    sellerless: Product, order: tuple[str, str, Any]
+) -> None:
+    method, path, body = order
+    answer = await sellerless.http.request(
+        method,
+        quote(path),
+        content=json.dumps(body),
+        headers={"Content-Type": "application/json"},
+    )
+    assert_answered(answer, 200, 201, 404, 409, 422)
+
+
+@settings(max_examples=100)
+@given(
+    path=st.sampled_from(["customers", "plans", "subscriptions", "tax-rates"]),
+    cursor=CURSORS,
+    wanted=st.text(),
+    day=DAYS.map(str),
+)
+@example("tax-rates", cursor('["DE", "\\u0000", "2026-01-01"]'), "DE", "2026-01-01")
+@example("subscriptions", cursor('["a", "b", "9999-12-31"]'), "\x00", "2026-01-01")
+@example("customers", cursor('["\\u0000"]'), "", "2026-01-01")
+async def test_master_data_may_be_sought_by_anything(
+    sellerless: Product, path: str, cursor: str, wanted: str, day: str
+) -> None:
+    sought = {"cursor": cursor, "q": wanted, "plan_code": wanted, "active_on": day, "on": day}
+    for name, value in sought.items():
+        query = f"{name}={quote(value, safe='', errors='replace')}"
+        answer = await sellerless.http.get(f"/api/billing/{path}?{query}")
+        assert_answered(answer, 200, 422)
+
+
 @settings(max_examples=100)
 @given(values=st.lists(st.text(), min_size=6, max_size=6), kind=st.sampled_from(["json", "csv"]))
 @example(["\x00"] * 6, "json")
