@@ -1,6 +1,5 @@
 """The audit log over HTTP: in pages as JSON, or whole as CSV."""
 
-from datetime import date
 from itertools import chain
 from typing import Annotated
 
@@ -10,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from api.collection_schemas import AuditOut
 from api.csv_answers import AS_CSV, Accept, Format, csv_file, wants_csv
 from api.dependencies import App, Finance, Services
-from api.schemas import Page
+from api.schemas import Day, Page
 from domain.errors import InvalidValue
 from storage.audit import AuditFilter, Order, list_entries
 from storage.engine import transaction
@@ -28,10 +27,10 @@ async def read(
     actor: Annotated[str | None, Query(description="Who did it.")] = None,
     event: Annotated[str | None, Query(examples=["written_off"])] = None,
     from_date: Annotated[
-        date | None, Query(alias="from", description="First business date.")
+        Day | None, Query(alias="from", description="First business date.")
     ] = None,
     to_date: Annotated[
-        date | None, Query(alias="to", description="Last business date, inclusive.")
+        Day | None, Query(alias="to", description="Last business date, inclusive.")
     ] = None,
     order: Annotated[Order, Query(description="Which entry comes first.")] = "oldest",
     cursor: Annotated[str | None, Query(description="next_cursor of the page before.")] = None,

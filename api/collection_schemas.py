@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from api.schemas import Amount, InvoiceDetail, Schema, TaxLineOut
+from api.schemas import Amount, Day, Flag, InvoiceDetail, Schema, TaxLineOut, Whole
 from domain.crediting import RefundTo
 from domain.emails import EmailKind
 from storage.importing import fields
@@ -78,7 +78,7 @@ class ResolveRequest(Schema):
 
     resolution: Resolution
     note: Reason = Field(description="Why; kept in the audit log.")
-    until: date | None = Field(
+    until: Day | None = Field(
         None, validate_default=True, description="For `extend` only: the last day of grace."
     )
 
@@ -108,7 +108,7 @@ class VoidRequest(Schema):
     model_config = _example(reason="wrong legal entity", reissue=True)
 
     reason: Reason = Field(description="Printed on the credit note.")
-    reissue: bool = Field(
+    reissue: Flag = Field(
         False, description="The next retry of the cycle bills the customer under a new number."
     )
 
@@ -116,7 +116,7 @@ class VoidRequest(Schema):
 class CreditLineIn(Schema):
     """A line of the invoice. `amount`: net, in the line's sign; null: what is left of the line."""
 
-    position: int = Field(ge=1, lt=2**31)
+    position: Whole = Field(ge=1, lt=2**31)
     amount: MoneyIn | None
 
 
@@ -358,9 +358,9 @@ class PolicyStep(Schema):
     the card is tried again first. `cc`: who gets a copy.
     """
 
-    after_days: int = Field(ge=0, le=LATEST_DAY)
+    after_days: Whole = Field(ge=0, le=LATEST_DAY)
     notice: Literal[EmailKind.REMINDER, EmailKind.URGENT_NOTICE, EmailKind.REVIEW_NOTICE]
-    retry: bool = False
+    retry: Flag = False
     cc: list[EmailAddress] = Field([], max_length=10)
 
 

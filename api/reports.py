@@ -18,7 +18,7 @@ from api.report_schemas import (
     OutstandingOut,
     RevenueByCustomerOut,
 )
-from api.schemas import Period
+from api.schemas import Day, Period
 from domain.periods import BillingPeriod
 from domain.reporting import AGING_BUCKETS, ExchangeRate, RecoveryStep
 from storage.engine import transaction
@@ -48,7 +48,7 @@ class _Reader:
         app: App,
         caller: Viewer,
         as_of: Annotated[
-            date | None,
+            Day | None,
             Query(
                 ge=_EARLIEST,
                 le=_LATEST,

@@ -1,5 +1,6 @@
 """The JSON of requests and answers. Money is a string, with the currency's digits."""
 
+import re
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Generic, TypeVar
@@ -7,9 +8,11 @@ from typing import Annotated, Any, Generic, TypeVar
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PlainSerializer,
+    Strict,
     WithJsonSchema,
 )
 
@@ -25,6 +28,20 @@ def _checked(period: str) -> str:
         raise ValueError(refusal.message) from None
 
 
+def _written_out(day: object) -> object:
+    """Raises ValueError for a number, which would count seconds from 1970, and for an instant."""
+    if (isinstance(day, str) and _DAY.fullmatch(day)) or type(day) is date:
+        return day
+    raise ValueError("give a day as YYYY-MM-DD")
+
+
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+Day = Annotated[date, BeforeValidator(_written_out)]
+"""A date of a request, as YYYY-MM-DD alone."""
+Flag = Annotated[bool, Strict()]
+"""Yes or no in a request's JSON: `true` or `false`, and no 1, "yes" or "off"."""
+Whole = Annotated[int, Strict()]
+"""A whole number in a request's JSON, and neither "3" nor `true`."""
 Amount = Annotated[Decimal, PlainSerializer(lambda value: f"{value:f}", return_type=str)]
 Period = Annotated[
     str, AfterValidator(_checked), WithJsonSchema({"type": "string", "examples": ["2026-02"]})
@@ -48,13 +65,13 @@ class CycleRequest(Schema):
     )
 
     period: Period = Field(description="The month, YYYY-MM. It must be over.")
-    issued_on: date | None = Field(
+    issued_on: Day | None = Field(
         None, description="Business date of the invoices; today in the seller's zone if left out."
     )
-    hold_reminders: bool = Field(
+    hold_reminders: Flag = Field(
         False, description="The invoices start on hold: no reminder is sent until released."
     )
-    pause_before_issue: bool = Field(
+    pause_before_issue: Flag = Field(
         False, description="The plan waits to be read; `resume` issues it."
     )
 

@@ -157,6 +157,8 @@ async def test_an_outage_is_told_before_the_file_begins(books: Product) -> None:
     [
         ({"from": "March"}, "query.from"),
         ({"to": "2026-13-01"}, "query.to"),
+        ({"to": "0"}, "query.to"),
+        ({"from": "2026-03-01T00:00:00"}, "query.from"),
         ({"limit": "0"}, "query.limit"),
         ({"limit": "501"}, "query.limit"),
         ({"order": "random"}, "query.order"),

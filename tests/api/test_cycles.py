@@ -181,7 +181,12 @@ async def test_a_bad_month_in_the_address_is_named_too(product: Product, path: s
     ("body", "field"),
     [
         ({**FEBRUARY, "issued_on": "1 March"}, "body.issued_on"),
+        ({**FEBRUARY, "issued_on": 1772323200}, "body.issued_on"),
+        ({**FEBRUARY, "issued_on": "1772323200"}, "body.issued_on"),
+        ({**FEBRUARY, "issued_on": "2026-03-01T00:00:00"}, "body.issued_on"),
         ({**FEBRUARY, "hold_reminders": "maybe"}, "body.hold_reminders"),
+        ({**FEBRUARY, "hold_reminders": "yes"}, "body.hold_reminders"),
+        ({**FEBRUARY, "pause_before_issue": 0}, "body.pause_before_issue"),
         ({**FEBRUARY, "pause_before_issue": []}, "body.pause_before_issue"),
         ({**FEBRUARY, "send_reminders": True}, "body.send_reminders"),
         ({"issued_on": "2026-03-01"}, "body.period"),
