@@ -132,19 +132,18 @@ def write_export(
 def stream_audit(engine: Engine, wanted: AuditFilter) -> Iterator[str]:
     """The audit log as CSV, page by page: with the entries that there were at the beginning.
 
-    No connection is held between two pages, however slowly they are read.
+    No connection is held between two pages, however slowly they are read. The first page is read
+    before the header is given, so that a filter which PostgreSQL refuses is refused in time.
     """
     with transaction(engine) as connection:
         last = last_entry(connection)
+        page = list_entries(connection, wanted, up_to=last, limit=_ENTRIES_AT_ONCE)
     yield _csv([[column.name for column in fields(RecordedEntry)]])
-    after: int | None = None
-    while True:
-        with transaction(engine) as connection:
-            page = list_entries(connection, wanted, after=after, up_to=last, limit=_ENTRIES_AT_ONCE)
-        if not page:
-            return
+    while page:
         yield _csv([[_cell(value) for value in vars(entry).values()] for entry in page])
         after = page[-1].id
+        with transaction(engine) as connection:
+            page = list_entries(connection, wanted, after=after, up_to=last, limit=_ENTRIES_AT_ONCE)
 
 
 def csv_lines(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str]:

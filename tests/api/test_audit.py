@@ -152,6 +152,12 @@ async def test_an_outage_is_told_before_the_file_begins(books: Product) -> None:
     assert_problem(await books.http.get(AUDIT, params={"format": "csv"}), 503, "PostgreSQL")
 
 
+async def test_a_filter_that_no_text_has_is_refused_before_the_file_begins(books: Product) -> None:
+    for name in ("subject_kind", "subject", "actor", "event"):
+        answer = await books.http.get(AUDIT, params={"format": "csv", name: "\x00"})
+        assert_problem(answer, 422, "no stored value has")
+
+
 @pytest.mark.parametrize(
     ("wanted", "field"),
     [
