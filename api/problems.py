@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.exc import DataError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
 from temporalio.client import RPCTimeoutOrCancelledError
 from temporalio.service import RPCError
 
@@ -114,10 +115,27 @@ async def _invalid_request(request: Request, error: Exception) -> JSONResponse:
 
 async def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
+    if _is_about_the_body(request, error):
+        return _unreadable()
     code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
     return problem(
         error.status_code, code, str(error.detail), headers=dict(error.headers or {}) or None
     )
+
+
+def _is_about_the_body(request: Request, error: HTTPException) -> bool:
+    """Whether the framework says, with 400, that it could not read the body of a route."""
+    if error.status_code != HTTPStatus.BAD_REQUEST:
+        return False
+    expects = getattr(request.scope.get("route"), "body_field", None)
+    return expects is not None or isinstance(error.__context__, MultiPartException)
+
+
+def _unreadable() -> JSONResponse:
+    """Bytes that are no text, a form or JSON without its end: as invalid as what does not fit."""
+    reason = "cannot be read; send JSON in UTF-8, or to a route that takes a file a multipart form"
+    errors = [{"field": "body", "reason": reason}]
+    return problem(422, "invalid_request", f"body: {reason}.", errors=errors)
 
 
 async def _unavailable(request: Request, error: Exception) -> JSONResponse:

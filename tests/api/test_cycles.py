@@ -204,10 +204,12 @@ async def test_a_bad_body_is_refused_by_the_name_of_the_field(
     assert [error["field"] for error in answer.json()["errors"]] == [field]
 
 
-async def test_a_body_that_is_no_json_is_refused(product: Product) -> None:
+@pytest.mark.parametrize("body", [b'{"period": ', b"\xff\xfe", b"[" * 5_000, b"9" * 5_000])
+async def test_a_body_that_is_no_json_is_refused(product: Product, body: bytes) -> None:
     headers = {"Content-Type": "application/json"}
-    answer = await product.http.post(CYCLES, content=b'{"period": ', headers=headers)
-    assert_problem(answer, 422)
+    answer = await product.http.post(CYCLES, content=body, headers=headers)
+    assert_problem(answer, 422, "body")
+    assert [error["field"][:4] for error in answer.json()["errors"]] == ["body"]
 
 
 @pytest.mark.parametrize("day", ["2026-02-28", "2026-01-01"])
