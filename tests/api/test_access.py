@@ -124,6 +124,26 @@ async def test_the_roles_of_every_route_are_known(stranger: httpx.AsyncClient) -
     assert routes == {*EVERY_ROUTE, *OPEN_TO_ALL}
 
 
+@pytest.mark.parametrize(("method", "path"), EVERY_ROUTE)
+async def test_no_other_method_opens_a_route_with_whatever_key(
+    billed: BilledMonth, stranger: httpx.AsyncClient, method: str, path: str
+) -> None:
+    key = {"Authorization": bearer(billed.product.engine, Role.ADMIN)}
+    had = {other for other, known in EVERY_ROUTE if known == path}
+    for other in {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"} - had:
+        for headers in ({}, key):
+            answer = await stranger.request(other, address(path), headers=headers)
+            assert answer.status_code == 405, (other, path)
+
+
+async def test_what_describes_the_api_and_lets_people_in_needs_no_key(
+    stranger: httpx.AsyncClient,
+) -> None:
+    for path in ("/openapi.json", "/docs", "/redoc", "/login"):
+        for headers in ({}, {"Authorization": "Bearer bw_wrong"}):
+            assert (await stranger.get(path, headers=headers)).status_code == 200, path
+
+
 async def test_an_unknown_address_and_a_wrong_method_are_problems(
     stranger: httpx.AsyncClient,
 ) -> None:
