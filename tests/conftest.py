@@ -42,6 +42,20 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScope
     return _OneFileInOneProcess(config, log)
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How many requests were made out of the API's description, over all processes."""
+    cases = [
+        value
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if getattr(report, "when", None) == "teardown"
+        for name, value in report.user_properties
+        if name == "cases of the description"
+    ]
+    if cases:
+        terminalreporter.write_line(f"{sum(cases):,} requests over {len(cases)} operations")
+
+
 MIGRATED_ON = date(2026, 3, 1)
 """The day of the migration: usage partitions reach a year to both sides of it."""
 IMAGE = "postgres:18-alpine"
