@@ -29,6 +29,7 @@ from api import (
     webhooks,
 )
 from api.dependencies import Services
+from console.app import create_console
 from settings import Settings, required, reveal
 from storage.engine import make_engine
 from workflows.connection import connect
@@ -69,6 +70,7 @@ def create_app(open_services: Callable[[], AbstractAsyncContextManager[Services]
     app.include_router(webhooks.router, responses=problems.responses(400, 413, 503))
     app.include_router(metrics.router, responses=problems.responses(401, 403, 503))
     app.include_router(health.router)
+    app.mount("/console", create_console(app))
     return app
 
 

@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Response
+from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 from temporalio.client import WorkflowExecutionStatus, WorkflowQueryFailedError
 from temporalio.service import RPCError, RPCStatusCode
@@ -69,7 +70,12 @@ async def list_all(app: App, caller: Viewer) -> Page[CycleOut]:
 
     def read() -> list[CycleOut]:
         with transaction(app.engine) as connection:
-            return [CycleOut.model_validate(cycle) for cycle in cycles.list_cycles(connection)]
+            return [
+                CycleOut(
+                    **vars(cycle), totals=_totals(connection, BillingPeriod.parse(cycle.period))
+                )
+                for cycle in cycles.list_cycles(connection)
+            ]
 
     return Page(items=await run_in_threadpool(read))
 
@@ -192,10 +198,14 @@ def _read(app: Services, period: BillingPeriod) -> CycleDetail | None:
             return None
         return CycleDetail(
             **vars(summary),
-            totals=[Totals.model_validate(t) for t in cycles.cycle_totals(connection, period)],
+            totals=_totals(connection, period),
             failures=[Failure.model_validate(f) for f in cycles.cycle_failures(connection, period)],
             workflow_url=workflow_url(app, period),
         )
+
+
+def _totals(connection: Connection, period: BillingPeriod) -> list[Totals]:
+    return [Totals.model_validate(sums) for sums in cycles.cycle_totals(connection, period)]
 
 
 async def _is_running(app: Services, period: BillingPeriod) -> bool | None:

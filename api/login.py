@@ -33,7 +33,7 @@ from storage.people import (
     record_login,
 )
 
-HOME = "/login"
+HOME = "/console/"
 """Where a login leads that is not on its way to another page."""
 _LARGEST_FORM = 16_000  # bytes; each of a password's may be sent as three
 _HASHING = 2  # each takes 64 MiB and a core; whoever waits holds no thread that others need
@@ -105,7 +105,7 @@ def show(request: Request, app: App, next: str = "") -> HTMLResponse:
         person = find_session(connection, token, now=app.now())
     if person is None:
         return _form_page(target)
-    return _page("logged_in.html.j2", person=person, target=None if target == HOME else target)
+    return _page("logged_in.html.j2", person=person, target=target)
 
 
 @router.post("/login")

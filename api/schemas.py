@@ -138,7 +138,7 @@ class CycleCustomer(Schema):
 
 
 class CycleOut(Schema):
-    """A billing cycle as it stands.
+    """A billing cycle as it stands, with its totals.
 
     `status`: queued (accepted, no worker has taken it up), planning, planned, issuing, closed.
     `customers` have an outcome: drafted (to be issued), issued, skipped or failed.
@@ -161,6 +161,7 @@ class CycleOut(Schema):
                 "issued": 187,
                 "skipped": 13,
                 "failed": 0,
+                "totals": [],
             }
         },
     )
@@ -177,15 +178,15 @@ class CycleOut(Schema):
     issued: int = 0
     skipped: int = 0
     failed: int = 0
+    totals: list[Totals] = []
 
 
 class CycleDetail(CycleOut):
-    """A cycle with its totals, its failures, and what its workflow is doing now.
+    """A cycle with its failures, and what its workflow is doing now.
 
     `paused` and `in_flight` are null when no worker answers.
     """
 
-    totals: list[Totals] = []
     failures: list[Failure] = []
     paused: bool | None = None
     in_flight: list[str] | None = None

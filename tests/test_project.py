@@ -95,6 +95,7 @@ MAY_IMPORT = {
         "stdnum",
         "rapidfuzz",
     },
+    "console": {"console", "babel", "fastapi", "httpx", "jinja2", "starlette"},
     "settings.py": {"pydantic", "pydantic_settings"},
 }
 

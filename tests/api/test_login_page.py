@@ -110,7 +110,7 @@ async def test_whoever_is_logged_in_sees_as_whom_and_goes_on(browser: Browser) -
     assert EMAIL in shown
     assert 'href="/console"' in shown
     assert 'action="/logout"' in shown
-    assert "Continue" not in (await browser.http.get("/login")).text
+    assert f'href="{HOME}"' in (await browser.http.get("/login")).text
 
 
 # --- from where

@@ -1,0 +1,79 @@
+"""The console as an application of its own, which the API mounts."""
+
+from urllib.parse import quote
+
+from fastapi import FastAPI, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
+
+from console import bank, billing, customers, home, invoices, plans, review, tax_rates
+from console.billing_api import NotLoggedIn, Refused
+from console.visit import HOME, STATIC, html
+
+PARTS = (home, billing, invoices, review, bank, customers, plans, tax_rates)
+_TITLES = {
+    403: "This is not for your role",
+    404: "There is no such page",
+    500: "Something went wrong",
+    503: "Please try again in a minute",
+}
+
+
+def create_console(api: ASGIApp) -> FastAPI:
+    """The console over `api`, which it asks for everything."""
+    console = FastAPI(title="Billwright console", openapi_url=None, docs_url=None, redoc_url=None)
+    console.state.api = api
+    for part in PARTS:
+        console.include_router(part.router)
+    console.mount("/static", _KeptFiles(directory=STATIC))
+    console.add_exception_handler(NotLoggedIn, _to_login)
+    console.add_exception_handler(Refused, _refused)
+    console.add_exception_handler(HTTPException, _missing)
+    console.add_exception_handler(Exception, _defect)
+    return console
+
+
+class _KeptFiles(StaticFiles):
+    """Files whose address changes with their content."""
+
+    def file_response(self, *args: object, **more: object) -> Response:
+        answer = super().file_response(*args, **more)  # type: ignore[arg-type]
+        answer.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+        return answer
+
+
+async def _to_login(request: Request, error: Exception) -> Response:
+    """To the login, and back to the page; what was sent without a session is not sent again."""
+    target = request.url.path if request.method == "GET" else HOME
+    query = f"?{request.url.query}" if request.method == "GET" and request.url.query else ""
+    return RedirectResponse(f"/login?next={quote(target + query, safe='')}", 303)
+
+
+async def _refused(request: Request, error: Exception) -> HTMLResponse:
+    assert isinstance(error, Refused)
+    return _trouble(error.status, error.reason, _back(request))
+
+
+async def _missing(request: Request, error: Exception) -> HTMLResponse:
+    assert isinstance(error, HTTPException)
+    return _trouble(error.status_code, str(error.detail), HOME)
+
+
+async def _defect(request: Request, error: Exception) -> HTMLResponse:
+    """A page for the person; the server then logs the exception."""
+    reason = "This is a defect of Billwright's, and nothing that you did; its log has the cause."
+    return _trouble(500, reason, HOME)
+
+
+def _trouble(status: int, reason: str, back: str) -> HTMLResponse:
+    title = _TITLES.get(status, "This was not done")
+    return html("refused.html.j2", status, title=title, reason=reason, back=back)
+
+
+def _back(request: Request) -> str:
+    """The page of ours that asked, or the home page."""
+    came_from = request.headers.get("referer", "")
+    base = f"{request.url.scheme}://{request.url.netloc}{HOME}"
+    return came_from.removeprefix(base[: -len(HOME)]) if came_from.startswith(base) else HOME

@@ -1,0 +1,167 @@
+"""Customers and what they subscribe to: found, read, added, changed."""
+
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import HTMLResponse, Response
+
+from console.billing_api import FormRefused, under
+from console.visit import Fields, Visit, Visitor, given
+
+router = APIRouter(prefix="/customers")
+
+_CUSTOMERS = "/api/billing/customers"
+_SUBSCRIPTIONS = "/api/billing/subscriptions"
+_PAGE = 50
+_INVOICES = 24  # of a customer, on its page
+_TEXTS = (
+    *("name", "country", "region", "address_line1", "postal_code", "city", "tax_id"),
+    *("currency", "segment", "payment_method", "status", "po_number"),
+)
+_CARD = ("stripe_customer_id", "stripe_payment_method_id")
+_STATUSES = ("active", "paused", "churned")
+_PAYMENT_METHODS = ("bank_transfer", "card")
+
+
+@router.get("")
+async def search(
+    visit: Visitor, q: str = "", status: str = "", payment_method: str = "", cursor: str = ""
+) -> HTMLResponse:
+    """The customers that are asked for, by account number."""
+    wanted = {"q": q, "status": status, "payment_method": payment_method}
+    found = await visit.api.get(_CUSTOMERS, **wanted, cursor=cursor, limit=_PAGE)
+    return visit.page("customers.html.j2", wanted=wanted, found=found, **_choices())
+
+
+@router.get("/new")
+async def blank(visit: Visitor) -> HTMLResponse:
+    """The form for a customer who is not there yet."""
+    return _form(visit, Fields(status="active"))
+
+
+@router.post("/new")
+async def add(visit: Visitor) -> Response:
+    form = await visit.form()
+    body = _body(form) | {"account_number": form["account_number"]}
+    try:
+        added = await visit.api.post(_CUSTOMERS, body)
+    except FormRefused as refused:
+        return _form(visit, form, refused)
+    account = added["account_number"]
+    return visit.done(under("/console/customers", account), f"{added['name']} is added.")
+
+
+@router.get("/{account}")
+async def show(visit: Visitor, account: str) -> HTMLResponse:
+    """A customer with subscriptions, credit and invoices."""
+    return await _page(visit, account)
+
+
+@router.get("/{account}/change")
+async def change_form(visit: Visitor, account: str) -> HTMLResponse:
+    customer = await visit.api.get(under(_CUSTOMERS, account))
+    return _form(visit, _as_form(customer), account=account)
+
+
+@router.post("/{account}/change")
+async def change(visit: Visitor, account: str) -> Response:
+    form = await visit.form()
+    try:
+        changed = await visit.api.patch(under(_CUSTOMERS, account), _body(form))
+    except FormRefused as refused:
+        return _form(visit, form, refused, account=account)
+    return visit.done(under("/console/customers", account), f"{changed['name']} is changed.")
+
+
+@router.post("/{account}/subscriptions")
+async def subscribe(visit: Visitor, account: str) -> Response:
+    form = await visit.form()
+    body = {
+        "account_number": account,
+        "plan_code": form["plan_code"],
+        "quantity": form["quantity"] or "1",
+        "starts_on": form["starts_on"],
+        **given(form, "ends_on"),
+    }
+    return await _subscription(
+        visit, account, form, visit.api.post(_SUBSCRIPTIONS, body), "Subscribed."
+    )
+
+
+@router.post("/{account}/subscriptions/{id}")
+async def change_subscription(visit: Visitor, account: str, id: str) -> Response:
+    """Ends it on a day, or changes its quantity from a day on."""
+    form = await visit.form()
+    body: dict[str, Any]
+    if form["what"] == "quantity":
+        body = {"quantity": form["quantity"], "from": form["day"]}
+    else:
+        body = {"ends_on": form["day"] or None}
+    asked = visit.api.patch(under(_SUBSCRIPTIONS, id), body)
+    return await _subscription(visit, account, form, asked, "The subscription is changed.")
+
+
+async def _subscription(
+    visit: Visit, account: str, form: Fields, asked: Any, done: str
+) -> Response:
+    try:
+        await asked
+    except FormRefused as refused:
+        return await _page(visit, account, form, refused)
+    return visit.done(under("/console/customers", account), done)
+
+
+async def _page(
+    visit: Visit, account: str, form: Fields | None = None, refused: FormRefused | None = None
+) -> HTMLResponse:
+    customer, invoices, plans = await visit.api.all(
+        visit.api.get(under(_CUSTOMERS, account)),
+        visit.api.get("/api/billing/invoices", account_number=account, limit=_INVOICES),
+        visit.api.get("/api/billing/plans", limit=500),
+    )
+    return visit.page(
+        "customer.html.j2",
+        refused.status if refused else 200,
+        customer=customer,
+        invoices=invoices,
+        plans=plans["items"],
+        form=form or Fields(),
+        reason=refused.reason if refused else None,
+    )
+
+
+def _form(
+    visit: Visit, form: Fields, refused: FormRefused | None = None, *, account: str = ""
+) -> HTMLResponse:
+    """`account`: the customer that is changed, none for one that is added."""
+    return visit.page(
+        "customer_form.html.j2",
+        refused.status if refused else 200,
+        form=form,
+        account=account,
+        reason=refused.reason if refused else None,
+        **_choices(),
+    )
+
+
+def _choices() -> dict[str, Any]:
+    return {"statuses": _STATUSES, "payment_methods": _PAYMENT_METHODS}
+
+
+def _body(form: Fields) -> dict[str, Any]:
+    """The form as the API wants it; an empty id of the card processor is none."""
+    emails = form["billing_emails"].replace(",", ";").split(";")
+    return {
+        **{name: form[name] for name in _TEXTS},
+        **{name: form[name] or None for name in _CARD},
+        "billing_emails": [email.strip() for email in emails if email.strip()],
+        "tax_exempt": "tax_exempt" in form,
+    }
+
+
+def _as_form(customer: dict[str, Any]) -> Fields:
+    form = Fields({name: customer[name] or "" for name in (*_TEXTS, *_CARD)})
+    form["billing_emails"] = "; ".join(customer["billing_emails"])
+    if customer["tax_exempt"]:
+        form["tax_exempt"] = "on"
+    return form

@@ -1,0 +1,78 @@
+"""The one button, pressed in a browser: the plan, the issue, failures, a pause."""
+
+import re
+from pathlib import Path
+
+from playwright.async_api import Page, expect
+
+from tests.api.conftest import CYCLES, Product
+from tests.api.test_failed_customers import Seed, mend
+from tests.builders import Subscriber, tax_rate_row, write_csv
+from tests.console.conftest import SitDown
+
+
+async def press_the_button(page: Page, month: str = "2026-02") -> None:
+    await page.get_by_label("Month", exact=True).fill(month)
+    await page.get_by_label("Date on the invoices").fill("2026-03-01")
+    await page.get_by_role("button", name="Prepare the invoices").click()
+
+
+async def test_a_month_is_planned_read_issued_and_watched_to_its_end(
+    office: Product, seed: Seed, sit_down: SitDown
+) -> None:
+    seed([Subscriber("1001", 20_000), Subscriber("1047", 247_891, ("premium-support",))])
+    desk = await sit_down(office)
+    page = await desk.open("/billing")
+    await press_the_button(page)
+    await expect(page.get_by_role("heading", name="The plan is ready to be issued")).to_be_visible()
+    await expect(page.get_by_role("row", name=re.compile("1047"))).to_contain_text("312.91")
+    cycle = await office.get(f"{CYCLES}/2026-02")
+    assert (cycle["status"], cycle["issued"]) == ("planned", 0)
+
+    await page.get_by_role("button", name="Issue 2 invoices").click()
+    await expect(page.get_by_role("heading", name="Done")).to_be_visible()
+    await expect(page.get_by_text("2 invoices issued, 0 skipped.")).to_be_visible()
+    assert (await office.closed())["issued"] == 2
+    assert desk.complaints == []
+
+
+async def test_without_javascript_the_page_loads_itself_until_the_month_is_billed(
+    office: Product, seed: Seed, sit_down: SitDown
+) -> None:
+    seed([Subscriber("1001", 20_000)])
+    desk = await sit_down(office, javascript=False)
+    page = await desk.open("/billing")
+    await press_the_button(page)
+    await page.get_by_role("button", name="Issue 1 invoice").click()
+    await expect(page.get_by_role("heading", name="Done")).to_be_visible()
+
+
+async def test_who_failed_is_shown_with_the_reason_and_billed_once_it_is_mended(
+    office: Product, seed: Seed, sit_down: SitDown, tmp_path: Path
+) -> None:
+    seed([Subscriber("1001", 20_000), Subscriber("1002", columns={"country": "FR"})])
+    desk = await sit_down(office)
+    page = await desk.open("/billing")
+    await press_the_button(page)
+    await page.get_by_role("button", name="Issue 1 invoice").click()
+    await expect(page.get_by_text("1 invoice issued, 1 customer failed")).to_be_visible()
+    failed = page.get_by_role("group", name="Could not be billed").get_by_role("row", name="1002")
+    await expect(failed).to_contain_text("FR")
+
+    rate = tax_rate_row(country="FR", rate_percent="20", valid_from="2014-01-01")
+    mend(office, tmp_path, lambda files: write_csv(files / "tax_rates.csv", [rate]))
+    await page.get_by_role("button", name="Retry what failed").click()
+    await expect(page.get_by_text("2 invoices issued, 0 skipped.")).to_be_visible()
+    assert (await office.closed())["failed"] == 0
+
+
+async def test_a_month_that_is_not_over_is_refused_where_it_was_asked_for(
+    office: Product, seed: Seed, sit_down: SitDown
+) -> None:
+    seed([Subscriber("1001", 20_000)])
+    desk = await sit_down(office)
+    page = await desk.open("/billing")
+    await press_the_button(page, "2026-03")
+    await expect(page.get_by_role("alert")).to_contain_text("bill it after that day is over")
+    await expect(page.get_by_label("Month", exact=True)).to_have_value("2026-03")
+    assert (await office.get(CYCLES))["items"] == []
