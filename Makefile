@@ -2,7 +2,7 @@
 #   make demo              February 2026 for 200 customers, then the consoles until Ctrl-C
 #   make demo EXIT=1       the same, and ends after the story; DAY=3 for longer days, in seconds
 #   make test              checks and all tests; ONLY=domain for the tests in tests/domain alone
-#   make bench             what a cycle costs
+#   make bench             what a cycle costs, and what is looked at with a million invoices
 .PHONY: demo test bench lint setup setup-test format clean
 .DEFAULT_GOAL := demo
 MAKEFLAGS += --no-print-directory
@@ -18,7 +18,8 @@ demo: setup
 test: setup-test $(if $(ONLY),,lint)
 	@$(PY) -m pytest $(if $(ONLY),$(addprefix tests/,$(ONLY)),--numprocesses 2 --no-loadscope-reorder)
 
-bench: setup
+# with the browser of the tests
+bench: setup-test
 	@$(PY) -m benchmarks
 
 lint: setup-test

@@ -9,11 +9,11 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import text
 
+from benchmarks import at_a_million
 from benchmarks.bare_loop import run_bare_loop
 from benchmarks.datasets import write_many
 from benchmarks.house import FEBRUARY, Cost, House, MeasuredCycle, open_house
 from benchmarks.pdf import median_pdf_cpu
-from benchmarks.reports import measure as measure_reports
 from demo.dataset import write_dataset
 from workflows.connection import connect
 from workflows.ids import billing_cycle_id
@@ -48,7 +48,7 @@ def main() -> None:
         _large_rows(table, small, wanted.customers // 200)
     out.print(table)
     if wanted.customers:
-        out.print(measure_reports())
+        at_a_million.main()
 
 
 def _cycle_rows(table: Table, cycle: MeasuredCycle, behind: Cost) -> None:

@@ -53,12 +53,20 @@ _INVOICES = """
            CASE WHEN paid_on IS NOT NULL THEN 'paid' ELSE 'issued' END,
            currency, net - 99, 99, 0, net, round(net * 0.19, 2), net + round(net * 0.19, 2), '[]',
            CASE WHEN paid_on IS NOT NULL THEN net + round(net * 0.19, 2) ELSE 0 END,
-           segment, jsonb_build_object('name', name), (SELECT max(version) FROM sellers),
+           segment, snapshot, (SELECT max(version) FROM sellers),
            issued_on, issued_on + 30, issued_on, paid_on,
            CASE WHEN payment_method = 'card' AND (paid_on IS NULL OR paid_on > issued_on)
                 THEN issued_on END
     FROM (
-        SELECT customers.*, month::date AS month, (month + interval '1 month')::date AS issued_on,
+        SELECT customers.*,
+               jsonb_build_object('account_number', account_number, 'name', name, 'tax_id', tax_id,
+                   'tax_id_valid', tax_id_valid, 'tax_exempt', tax_exempt, 'segment', segment,
+                   'billing_emails', billing_emails, 'currency', currency,
+                   'payment_method', payment_method, 'po_number', po_number,
+                   'address', jsonb_build_object('line1', address_line1, 'city', city,
+                       'postal_code', postal_code, 'region', region, 'country', country)
+               ) AS snapshot,
+               month::date AS month, (month + interval '1 month')::date AS issued_on,
                (100 + (customers.id * 7919 + extract(epoch FROM month)::bigint / 86400) % 90000
                       / 100.0)::numeric(12, 2) AS net,
                CASE WHEN month > CAST(:last_month AS date) - 70

@@ -27,6 +27,7 @@ from demo.figures import (
     revenue_figures,
     risk_figures,
 )
+from demo.known_answers import check
 from demo.story import LAST_DAY, Stage, tell_the_fortnight, wait_for_first_contact
 from domain.errors import BillwrightError
 from settings import Settings, settings
@@ -95,9 +96,9 @@ def _run(*, stay: bool, day_seconds: int) -> None:
         engine.dispose()
         addresses = stack.addresses()
         out.print(f"API           {addresses.api_url}/docs   (key {key})", soft_wrap=True)
-        out.print(
-            f"Log in        {addresses.api_url}/login   ({LOGIN}, {password})", soft_wrap=True
-        )
+        console = f"{addresses.api_url}/console/"
+        out.print(f"Console       {console}   ({LOGIN}, {password})", soft_wrap=True)
+        out.print(f"  that day    {console}?as_of={ISSUED_ON}", soft_wrap=True)
         out.print(f"Temporal UI   {addresses.temporal_ui_url}")
         out.print(f"Mailbox       {addresses.mail_dir}", soft_wrap=True)
         if stay:
@@ -131,7 +132,10 @@ def _tell(stage: Stage) -> None:
     with transaction(stage.engine) as connection:
         opening = opening_figures(connection, PERIOD, ISSUED_ON)
         _print(f"As of {ISSUED_ON}, {PERIOD} alone", opening)
-    _print(f"As of {ISSUED_ON}, with the months before", _standing(stage.api))
+    standing = _standing(stage.api)
+    _print(f"As of {ISSUED_ON}, with the months before", standing)
+    checked = check([*figures, *opening, *standing])
+    out.print(f"{checked} of these figures were checked against those worked out by hand.")
     out.print(f"The reminders are released; from here on a day lasts {stage.day_seconds} s.")
     tell_the_fortnight(stage)
     with transaction(stage.engine) as connection:

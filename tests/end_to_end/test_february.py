@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from demo.known_answers import KNOWN_ANSWERS
 from tests.end_to_end.conftest import ORDER, Bill, open_house
 
 ROOT = Path(__file__).parents[2]
@@ -66,6 +67,15 @@ def test_the_demonstration_compares_february_with_the_months_before(
         "60+: 0 of 56 invoices / share │ 0.00 / 0.0 %",
     ):
         assert figure in printed
+
+
+def test_the_demonstration_checks_itself_and_leads_to_the_console_of_that_day(
+    demonstration: tuple[str, Bill],
+) -> None:
+    printed = re.sub(r"\s+", " ", demonstration[0])
+    assert f"{len(KNOWN_ANSWERS)} of these figures were checked" in printed
+    assert re.search(r"Console http://\S+/console/ \(finance@billwright.example, \S+\)", printed)
+    assert "/console/?as_of=2026-03-01" in printed
 
 
 def test_the_demonstration_tells_what_became_of_every_invoice(

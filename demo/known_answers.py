@@ -1,0 +1,44 @@
+"""What the first day's figures are by hand (README.md beside this file); the demonstration checks
+what it read back against them, and never prints them.
+"""
+
+from collections.abc import Sequence
+
+from demo.figures import Figure
+from stack.errors import StackError
+
+KNOWN_ANSWERS = (
+    ("customers processed / invoiced / skipped / failed", "200 / 187 / 13 / 0"),
+    ("usage charges", "31,204.50"),
+    ("flat subscriptions", "14,892.00"),
+    ("proration", "-412.36"),
+    ("tax", "2,145.00"),
+    ("total, USD", "47,829.14"),
+    ("card on file / bank transfer", "142 / 45"),
+    ("INV-2026-02-0047", "312.91"),
+    ("cards charged / succeeded", "142 / 136"),
+    ("received by card", "40,859.14"),
+    ("declined", "3 / 2 / 1"),
+    ("open as of 2026-03-01", "6,970.00"),
+    ("billed for 2026-02", "47,829.14 / +4.2 %"),
+    ("recurring on 2026-02-28", "31,204.50 + 14,892.00 = 46,096.50"),
+    ("outstanding: 56 invoices of 53 customers", "8,200.00"),
+    ("current", "6,970.00 / 85.0 %"),
+    ("1-30", "984.00 / 12.0 %"),
+    ("31-60", "246.00 / 3.0 %"),
+    ("60+", "0.00 / 0.0 %"),
+    ("usage fell", "1166, 1141, 1032"),
+)
+"""Beginning of the figure's name, and the figure."""
+
+
+def check(figures: Sequence[Figure]) -> int:
+    """How many figures were checked: all of `KNOWN_ANSWERS`. Raises StackError for another one."""
+    for name, known in KNOWN_ANSWERS:
+        found = [figure.value for figure in figures if figure.name.strip().startswith(name)]
+        if found != [known]:
+            raise StackError(
+                f"The demonstration found {name}: {', '.join(found) or 'nothing'}, and by hand it "
+                f"is {known}. This is a defect: demo/README.md has the sums to compare with."
+            )
+    return len(KNOWN_ANSWERS)
