@@ -19,6 +19,7 @@ from api.schemas import (
     Failure,
     Page,
     Period,
+    ToCollectOut,
     Totals,
 )
 from api.web_ui import web_ui_url
@@ -65,19 +66,31 @@ async def start(
 
 
 @router.get("", summary="List the billing cycles")
-async def list_all(app: App, caller: Viewer) -> Page[CycleOut]:
-    """All cycles, the newest period first."""
+async def list_page(
+    app: App,
+    caller: Viewer,
+    cursor: Annotated[
+        Period | None, Query(description="next_cursor of the page before: a month.")
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=120)] = 24,
+) -> Page[CycleOut]:
+    """The newest period first, each with its totals."""
+    before = BillingPeriod.parse(cursor) if cursor is not None else None
 
-    def read() -> list[CycleOut]:
+    def read() -> Page[CycleOut]:
         with transaction(app.engine) as connection:
-            return [
+            found = cycles.list_cycles(connection, before=before, limit=limit + 1)
+            items = [
                 CycleOut(
                     **vars(cycle), totals=_totals(connection, BillingPeriod.parse(cycle.period))
                 )
-                for cycle in cycles.list_cycles(connection)
+                for cycle in found[:limit]
             ]
+        return Page(
+            items=items, next_cursor=found[limit - 1].period if len(found) > limit else None
+        )
 
-    return Page(items=await run_in_threadpool(read))
+    return await run_in_threadpool(read)
 
 
 @router.get("/{period}", summary="Follow a billing cycle")
@@ -199,6 +212,9 @@ def _read(app: Services, period: BillingPeriod) -> CycleDetail | None:
         return CycleDetail(
             **vars(summary),
             totals=_totals(connection, period),
+            to_collect=[
+                ToCollectOut.model_validate(t) for t in cycles.cycle_to_collect(connection, period)
+            ],
             failures=[Failure.model_validate(f) for f in cycles.cycle_failures(connection, period)],
             workflow_url=workflow_url(app, period),
         )

@@ -89,6 +89,15 @@ class Totals(Schema):
     total: Amount
 
 
+class ToCollectOut(Schema):
+    """What is open by one means of payment: of a plan, what will be charged and asked for."""
+
+    payment_method: str
+    currency: str
+    invoices: int
+    total: Amount
+
+
 class Failure(Schema):
     """A customer who could not be billed. `number` is the draft's, where there is one."""
 
@@ -187,6 +196,7 @@ class CycleDetail(CycleOut):
     `paused` and `in_flight` are null when no worker answers.
     """
 
+    to_collect: list[ToCollectOut] = []
     failures: list[Failure] = []
     paused: bool | None = None
     in_flight: list[str] | None = None

@@ -14,6 +14,7 @@ router = APIRouter(prefix="/billing")
 _CYCLES = "/api/billing/cycles"
 _OUTCOMES = ("drafted", "issued", "skipped", "failed")
 _PAGE = 50
+_MONTHS = 12  # on a page of the list
 _ORDERS = {
     "pause": "Paused. Whoever is being billed just now is finished.",
     "resume": "It goes on.",
@@ -23,9 +24,9 @@ _ORDERS = {
 
 
 @router.get("")
-async def overview(visit: Visitor) -> HTMLResponse:
+async def overview(visit: Visitor, cursor: str = "") -> HTMLResponse:
     """The month to bill next, and the cycles that were."""
-    return await _overview(visit)
+    return await _overview(visit, cursor=cursor)
 
 
 @router.post("")
@@ -78,15 +79,20 @@ async def give_order(visit: Visitor, period: str, order: str) -> Response:
 
 
 async def _overview(
-    visit: Visitor, refused: FormRefused | None = None, form: Fields | None = None
+    visit: Visitor,
+    refused: FormRefused | None = None,
+    form: Fields | None = None,
+    *,
+    cursor: str = "",
 ) -> HTMLResponse:
     cycles, attention = await visit.api.all(
-        visit.api.get(_CYCLES), visit.api.get("/api/billing/attention")
+        visit.api.get(_CYCLES, cursor=cursor, limit=_MONTHS),
+        visit.api.get("/api/billing/attention"),
     )
     return visit.page(
         "billing.html.j2",
         422 if refused else 200,
-        cycles=cycles["items"],
+        cycles=cycles,
         months=_months(visit, attention),
         form=form or Fields(),
         reason=refused.reason if refused else None,

@@ -152,11 +152,14 @@ def summarize_cycle(connection: Connection, period: BillingPeriod) -> CycleSumma
     return _summary(row, _outcome_counts(connection, row.id))
 
 
-def list_cycles(connection: Connection) -> list[CycleSummary]:
-    """All cycles, the newest period first."""
-    rows = connection.execute(
-        select(billing_cycles).order_by(billing_cycles.c.period_start.desc())
-    ).all()
+def list_cycles(
+    connection: Connection, *, before: BillingPeriod | None, limit: int
+) -> list[CycleSummary]:
+    """The next `limit` cycles of periods `before` another one, the newest first."""
+    query = select(billing_cycles).order_by(billing_cycles.c.period_start.desc()).limit(limit)
+    if before is not None:
+        query = query.where(billing_cycles.c.period_start < before.start)
+    rows = connection.execute(query).all()
     return [_summary(row, _outcome_counts(connection, row.id)) for row in rows]
 
 
@@ -185,6 +188,39 @@ def cycle_totals(connection: Connection, period: BillingPeriod) -> list[CycleTot
         .order_by(invoices.c.currency)
     )
     return [CycleTotals(*sum_row) for sum_row in sums]
+
+
+@dataclass(frozen=True)
+class ToCollect:
+    """What the cycle asks for by one means of payment, in one currency; settled ones are not in it.
+
+    `payment_method`: card or bank_transfer, as the invoices have it.
+    """
+
+    payment_method: str
+    currency: str
+    invoices: int
+    total: Decimal
+
+
+def cycle_to_collect(connection: Connection, period: BillingPeriod) -> list[ToCollect]:
+    """What is open on the drafts and invoices of the cycle, by means of payment and currency."""
+    item = billing_cycle_items
+    method = invoices.c.customer["payment_method"].astext
+    open_amount = invoices.c.total - invoices.c.amount_paid - invoices.c.amount_credited
+    sums = connection.execute(
+        select(method, invoices.c.currency, func.count(), func.sum(open_amount))
+        .join(item, item.c.invoice_id == invoices.c.id)
+        .where(
+            item.c.cycle_id == _cycle_row(connection, period).id,
+            item.c.outcome.in_(("drafted", "issued")),
+            invoices.c.status.in_(("draft", "issued", "overdue")),
+            open_amount > 0,
+        )
+        .group_by(method, invoices.c.currency)
+        .order_by(invoices.c.currency, method.desc())
+    )
+    return [ToCollect(*row) for row in sums]
 
 
 def cycle_failures(connection: Connection, period: BillingPeriod) -> list[CycleFailure]:

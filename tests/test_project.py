@@ -264,7 +264,11 @@ def test_the_readme_names_every_route_and_no_other() -> None:
         for method in operations
     }
     table = README.partition("## HTTP")[2].partition("\n## ")[0]
-    pages = {"GET `/pay/{token}`", "GET `/login`", "GET `/console/`"}  # not in the API's description
+    pages = {
+        "GET `/pay/{token}`",
+        "GET `/login`",
+        "GET `/console/`",
+    }  # not in the API's description
     assert set(re.findall(r"(?:GET|POST|PUT|PATCH|DELETE) `[^`]+`", table)) == routes | pages
 
 

@@ -69,6 +69,21 @@ async def test_cycles_are_listed(billed: BilledMonth) -> None:
     assert [(cycle["period"], cycle["status"]) for cycle in listed["items"]] == [
         ("2026-02", "closed")
     ]
+    assert listed["items"][0]["totals"] == billed.cycle["totals"]
+
+
+async def test_cycles_come_in_pages(office: Product, seed: Seed) -> None:
+    seed([KNOWN_ANSWER])
+    for period in ("2026-01", "2026-02"):
+        order = {"period": period, "issued_on": "2026-03-01"}
+        assert (await office.http.post(CYCLES, json=order)).status_code == 202
+        await office.closed(period)
+    first = await office.get(CYCLES, params={"limit": 1})
+    assert [cycle["period"] for cycle in first["items"]] == ["2026-02"]
+    then = await office.get(CYCLES, params={"limit": 1, "cursor": first["next_cursor"]})
+    assert [cycle["period"] for cycle in then["items"]] == ["2026-01"]
+    assert then["next_cursor"] is None
+    assert_problem(await office.http.get(f"{CYCLES}?cursor=never"), 422, "cursor")
 
 
 CUSTOMERS = f"{CYCLES}/2026-02/customers"

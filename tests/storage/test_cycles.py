@@ -10,6 +10,8 @@ from sqlalchemy import Engine, text
 
 from domain.errors import Conflict, NotFound
 from storage.cycles import (
+    ToCollect,
+    cycle_to_collect,
     cycle_totals,
     drafts_to_issue,
     list_cycles,
@@ -79,7 +81,8 @@ def test_a_cycle_is_summed_up_by_outcome(engine: Engine, february: OpenCycle) ->
             connection, "INV-2026-02-0001", store_document(connection, b"pdf"), actor=ACTOR
         )
         summary = summarize_cycle(connection, FEBRUARY)
-        assert list_cycles(connection) == [summary]
+        assert list_cycles(connection, before=None, limit=2) == [summary]
+        assert list_cycles(connection, before=FEBRUARY, limit=2) == []
     counts = (summary.customers, summary.drafted, summary.issued, summary.skipped, summary.failed)
     assert counts == (4, 1, 1, 1, 1)
 
@@ -94,6 +97,23 @@ def test_a_cycles_totals_are_sums_by_currency(engine: Engine, february: OpenCycl
         Decimal("51.86"),
         Decimal("324.81"),
     )
+
+
+FREE_TIER = Subscriber("1050", 500)
+
+
+def test_what_is_to_collect_leaves_out_what_nobody_has_to_pay(
+    engine: Engine, february: OpenCycle
+) -> None:
+    by_card = Subscriber("1048", 20_000, columns={"payment_method": "card"})
+    plan_all(engine, february(KNOWN_ANSWER, Subscriber("1049", 20_000), by_card, FREE_TIER))
+    with transaction(engine) as connection:
+        assert cycle_to_collect(connection, FEBRUARY) == [
+            ToCollect("card", "USD", 1, Decimal("11.90")),
+            ToCollect("bank_transfer", "USD", 2, Decimal("324.81")),
+        ]
+        (totals,) = cycle_totals(connection, FEBRUARY)
+    assert totals.invoices == 4
 
 
 def test_a_step_taken_again_is_told_once(engine: Engine, february: OpenCycle) -> None:
