@@ -81,6 +81,8 @@ class Settings(BaseSettings):
     """Demonstrations only: how many seconds a business day lasts. None: real days."""
     sweep_seconds: int = Field(120, ge=1)
     """How often the collection looks for what waits although its signal was lost."""
+    recurring_revenue_seconds: int = Field(300, ge=1)
+    """How often the days that today's report of recurring revenue lacks are worked out."""
     customers_in_flight: int = Field(10, ge=1)
     customers_per_page: int = Field(100, ge=1)
     pdf_processes: int = Field(2, ge=1)

@@ -30,6 +30,7 @@ from activities.issuing import IssuingActivities
 from activities.mail_slots import MailGivesWay
 from activities.mailer import Mailer
 from activities.payer_links import PayerLinks
+from activities.recurring_revenue import RecurringRevenueActivities
 from activities.rendering import PdfPool
 from activities.sweeping import SweepingActivities
 from domain.periods import BusinessCalendar
@@ -41,21 +42,32 @@ from workflows.billing_cycle import BillingCycle
 from workflows.collection_sweep import CollectionSweep
 from workflows.connection import connect, prepare_namespace
 from workflows.contracts.collection import SweepOrder
+from workflows.contracts.recurring_revenue import RecurringRevenueOrder
 from workflows.customer_billing import CustomerBilling
 from workflows.cycle_release import CycleRelease
-from workflows.ids import card_queue, invoice_id, mail_queue, web_ui_page
+from workflows.ids import card_queue, invoice_id, mail_queue, report_queue, web_ui_page
 from workflows.invoice_lifecycle import InvoiceLifecycle
-from workflows.starting import keep_sweeping
+from workflows.recurring_revenue import RecurringRevenue
+from workflows.starting import keep_recurring_revenue, keep_sweeping
 
 THREADS = 20
 POLLERS = 20
 """Of workflow tasks; five, the SDK's default, leave the worker waiting."""
 MAILS_AT_ONCE = 4
 CARDS_AT_ONCE = 4
+DAYS_AT_ONCE = 1
+"""Of recurring revenue; the next would wait for the first one's lock."""
 GRACE = timedelta(seconds=20)
-_THREADS_IN_ALL = THREADS + MAILS_AT_ONCE + CARDS_AT_ONCE
+THREADS_IN_ALL = THREADS + MAILS_AT_ONCE + CARDS_AT_ONCE + DAYS_AT_ONCE
 
-WORKFLOWS = (BillingCycle, CustomerBilling, InvoiceLifecycle, CycleRelease, CollectionSweep)
+WORKFLOWS = (
+    BillingCycle,
+    CustomerBilling,
+    InvoiceLifecycle,
+    CycleRelease,
+    CollectionSweep,
+    RecurringRevenue,
+)
 
 log = structlog.get_logger()
 
@@ -70,7 +82,7 @@ async def _serve(settings: Settings) -> None:
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
-    engine = make_engine(needed.database_url, pool_size=_THREADS_IN_ALL, checked=False)
+    engine = make_engine(needed.database_url, pool_size=THREADS_IN_ALL, checked=False)
     migrate(engine, today=_now().date())
     client = await connect(
         needed.temporal_address,
@@ -79,14 +91,9 @@ async def _serve(settings: Settings) -> None:
         tls=settings.temporal_tls,
     )
     await prepare_namespace(client, retention=timedelta(days=settings.temporal_retention_days))
-    await keep_sweeping(
-        client,
-        SweepOrder(BusinessCalendar(settings.seller_time_zone, settings.day_seconds)),
-        every=timedelta(seconds=settings.sweep_seconds),
-        task_queue=settings.task_queue,
-    )
+    await _keep_schedules(client, settings)
     pool = PdfPool(settings.pdf_processes)
-    with ThreadPoolExecutor(_THREADS_IN_ALL, thread_name_prefix="activity") as threads:
+    with ThreadPoolExecutor(THREADS_IN_ALL, thread_name_prefix="activity") as threads:
         links = PayerLinks(settings.public_url, needed.secret)
         issuing = IssuingActivities(engine, render=pool.render, links=links)
         activities = Activities(
@@ -117,6 +124,7 @@ async def _serve(settings: Settings) -> None:
                 ),
             ),
             SweepingActivities(engine),
+            RecurringRevenueActivities(engine, now=_now),
         )
         workers = build_workers(
             client,
@@ -126,11 +134,28 @@ async def _serve(settings: Settings) -> None:
             mails_per_second=settings.mails_per_second,
             rendering=pool.is_busy,
         )
-        async with workers.billing, workers.mail, workers.cards:
+        async with workers.billing, workers.mail, workers.cards, workers.reports:
             log.info("worker ready", task_queue=settings.task_queue)
             await stop.wait()
     pool.close()
     engine.dispose()
+
+
+async def _keep_schedules(client: Client, settings: Settings) -> None:
+    """What runs every few minutes, as the present settings say."""
+    calendar = BusinessCalendar(settings.seller_time_zone, settings.day_seconds)
+    await keep_sweeping(
+        client,
+        SweepOrder(calendar),
+        every=timedelta(seconds=settings.sweep_seconds),
+        task_queue=settings.task_queue,
+    )
+    await keep_recurring_revenue(
+        client,
+        RecurringRevenueOrder(calendar),
+        every=timedelta(seconds=settings.recurring_revenue_seconds),
+        task_queue=settings.task_queue,
+    )
 
 
 @dataclass(frozen=True)
@@ -144,15 +169,19 @@ class Activities:
     charging: ChargingActivities
     delivery: DeliveryActivities
     sweeping: SweepingActivities
+    recurring_revenue: RecurringRevenueActivities
 
 
 @dataclass(frozen=True)
 class Workers:
-    """The worker of all workflows and their short steps, and those of the two slow worlds."""
+    """The worker of all workflows and their short steps, those of the two slow worlds, and that of
+    what reports need.
+    """
 
     billing: Worker
     mail: Worker
     cards: Worker
+    reports: Worker
 
 
 def build_workers(
@@ -166,7 +195,7 @@ def build_workers(
 ) -> Workers:
     """The workers of one process.
 
-    `rendering` tells whether invoices are being made, which mail and charges give way to.
+    `rendering` tells whether invoices are being made, which the three others give way to.
     """
     cycle, issuing, collection = activities.cycle, activities.issuing, activities.collection
     delivery, charging, sweeping = activities.delivery, activities.charging, activities.sweeping
@@ -193,6 +222,7 @@ def build_workers(
             delivery.record_undelivered,
             sweeping.find_waiting,
             sweeping.release_page,
+            activities.recurring_revenue.find_missing_days,
         ],
         activity_executor=threads,
         max_concurrent_activities=THREADS,
@@ -225,7 +255,15 @@ def build_workers(
         at_once=CARDS_AT_ONCE,
         rendering=rendering,
     )
-    return Workers(billing, mail, cards)
+    reports = _behind_the_billing(
+        client,
+        report_queue(task_queue),
+        threads,
+        [activities.recurring_revenue.work_out_day],
+        at_once=DAYS_AT_ONCE,
+        rendering=rendering,
+    )
+    return Workers(billing, mail, cards, reports)
 
 
 def _behind_the_billing(
@@ -257,7 +295,7 @@ def _behind_the_billing(
 
 
 def _now() -> datetime:
-    """For partitions and links, which live by the world's calendar; business days never do."""
+    """For partitions, links, and which day it is where days are real."""
     return datetime.now(UTC)  # noqa: TID251 - the worker's one clock
 
 

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Annotated
-from zoneinfo import ZoneInfo
 
 from fastapi import Depends, HTTPException, Request
 from fastapi.requests import HTTPConnection
@@ -14,6 +13,7 @@ from sqlalchemy import Engine
 from temporalio.client import Client
 
 from api.sessions import PLAIN_COOKIE, SECURE_COOKIE, session_token, why_not_our_own
+from domain.periods import BusinessCalendar
 from settings import Settings
 from storage.access import Caller, Role
 from storage.api_keys import caller_of
@@ -44,9 +44,13 @@ class Services:
     settings: Settings
     now: Callable[[], datetime] = lambda: datetime.now(UTC)  # noqa: TID251 - the API's one clock
 
+    @property
+    def calendar(self) -> BusinessCalendar:
+        return BusinessCalendar(self.settings.seller_time_zone, self.settings.day_seconds)
+
     def today(self) -> date:
         """The present date in the seller's zone."""
-        return self.now().astimezone(ZoneInfo(self.settings.seller_time_zone)).date()
+        return self.calendar.real_date(self.now())
 
 
 def services(request: HTTPConnection) -> Services:

@@ -14,7 +14,6 @@ from api.dependencies import Services
 from api.problems import never_connected
 from domain.errors import Conflict, NotFound
 from domain.instructions import InstructionKind
-from domain.periods import BusinessCalendar
 from storage import instructions
 from storage.arrivals import resumptions
 from storage.engine import transaction
@@ -168,10 +167,9 @@ async def _orders(app: Services, numbers: Sequence[str]) -> list[InvoiceOrder]:
     """What workflows are started with where they have ended. Raises NotFound for none at all."""
 
     def read() -> list[InvoiceOrder]:
-        calendar = BusinessCalendar(app.settings.seller_time_zone, app.settings.day_seconds)
         with transaction(app.engine) as connection:
             found = resumptions(connection, numbers)
-        return [InvoiceOrder(calendar=calendar, **asdict(invoice)) for invoice in found]
+        return [InvoiceOrder(calendar=app.calendar, **asdict(invoice)) for invoice in found]
 
     orders = await run_in_threadpool(read)
     if numbers and not orders:

@@ -25,7 +25,7 @@ from domain.dunning import Case, CollectionState, days_late, next_due
 from domain.errors import NotFound
 from domain.invoice import InvoiceStatus, TaxLine
 from domain.periods import BillingPeriod
-from storage.audit import last_business_date
+from storage.audit import present_business_date
 from storage.collection import load_case
 from storage.documents import fetch_document
 from storage.engine import transaction
@@ -144,9 +144,7 @@ def list_emails(number: NumberPath, app: App, caller: Viewer) -> list[EmailOut]:
 
 def business_date(app: Services, connection: Connection) -> date:
     """The present business date: today's, or in a demonstration that of what was billed last."""
-    if app.settings.day_seconds is None:
-        return app.today()
-    return last_business_date(connection) or app.today()
+    return present_business_date(connection, app.calendar, app.now())
 
 
 def invoice_detail(connection: Connection, number: str, app: Services) -> InvoiceDetail:

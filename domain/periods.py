@@ -118,4 +118,8 @@ class BusinessCalendar:
         if self.day_seconds is not None:
             days = int((now - started_at) / timedelta(seconds=self.day_seconds))
             return counted_from + timedelta(days=days)
+        return self.real_date(now)
+
+    def real_date(self, now: datetime) -> date:
+        """The seller's date at the instant `now`, which in a demonstration is no business date."""
         return now.astimezone(ZoneInfo(self.time_zone)).date()

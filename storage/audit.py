@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Column, ColumnElement, Connection, func, insert, select
 
+from domain.periods import BusinessCalendar
 from storage.tables import audit_log
 
 Order = Literal["oldest", "newest"]
@@ -106,6 +107,16 @@ def last_entry(connection: Connection) -> int:
     """The id of the last entry; 0 where there is none."""
     last: int = connection.execute(select(func.coalesce(func.max(audit_log.c.id), 0))).scalar_one()
     return last
+
+
+def present_business_date(
+    connection: Connection, calendar: BusinessCalendar, now: datetime
+) -> date:
+    """The seller's date at the instant `now`; in a demonstration, that of what was billed last."""
+    today = calendar.real_date(now)
+    if calendar.day_seconds is None:
+        return today
+    return last_business_date(connection) or today
 
 
 def last_business_date(connection: Connection) -> date | None:

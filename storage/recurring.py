@@ -1,7 +1,7 @@
 """Each customer's recurring revenue by day: worked out once, again where what it rests on grew.
 
-A day is worked out when a report first asks for it. What comes in later for it, or for days
-before, takes it off the list again.
+The days of the present report are worked out in advance, any other when a report first asks for
+it. What comes in later for a day, or for days before, takes it off the list again.
 """
 
 from collections import defaultdict
@@ -21,6 +21,8 @@ from storage.tables import recurring_days, recurring_revenue
 
 WRITERS_LOCK = 0x42494D50  # "BIMP": who writes what recurring revenue rests on, one at a time
 
+_PATIENCE = "5s"
+
 
 def lock_writers(connection: Connection) -> None:
     """Whoever else writes, or works out recurring revenue, waits until the transaction ends."""
@@ -36,20 +38,40 @@ def work_out(connection: Connection, days: Collection[date]) -> None:
     """Sees to it that `days` are there, and stay until the transaction ends. Customers who cannot
     be rated are left out and counted.
     """
-    listed = select(recurring_days.c.day).where(recurring_days.c.day.in_(days))
     with connection.begin_nested() as looking:
-        if not set(days) - set(connection.execute(listed.with_for_update(read=True)).scalars()):
+        if not _missing(connection, days, keep=True):
             return
         looking.rollback()  # whoever holds the lock that is waited for next may wait for these
     lock_writers(connection)
     prices = PriceBook(load_prices(connection))
-    for day in sorted(set(days) - set(connection.execute(listed).scalars())):
+    for day in missing_days(connection, days):
         rows, unrated = _rate_all(connection, prices, day)
         connection.execute(delete(recurring_revenue).where(recurring_revenue.c.day == day))
         connection.execute(insert(recurring_days).values(day=day, unrated=unrated))
         if rows:
             connection.execute(insert(recurring_revenue), rows)
             connection.execute(_TOTALS, {"day": day})
+
+
+def work_out_in_advance(connection: Connection, day: date) -> None:
+    """As `work_out`, but nobody waits for the day yet: behind an import it gives up after some
+    seconds, as by an outage, and holds neither connection nor thread until that has ended.
+    """
+    connection.execute(text(f"SET LOCAL lock_timeout = '{_PATIENCE}'"))
+    work_out(connection, [day])
+
+
+def missing_days(connection: Connection, days: Collection[date]) -> list[date]:
+    """Those of `days` that have to be worked out, the oldest first."""
+    return _missing(connection, days, keep=False)
+
+
+def _missing(connection: Connection, days: Collection[date], *, keep: bool) -> list[date]:
+    """`keep`: the others stay there until the transaction ends."""
+    listed = select(recurring_days.c.day).where(recurring_days.c.day.in_(days))
+    if keep:
+        listed = listed.with_for_update(read=True)
+    return sorted(set(days) - set(connection.execute(listed).scalars()))
 
 
 def unrated_on(connection: Connection, day: date) -> int:

@@ -12,6 +12,9 @@ COLLECTION_STATE = SearchAttributeKey.for_keyword("CollectionState")
 SWEEP = "collection-sweep"
 """The schedule, and the beginning of the ids of its runs."""
 
+RECURRING_REVENUE = "recurring-revenue"
+"""As `SWEEP`, of what works recurring revenue out."""
+
 SEARCH_ATTRIBUTES = (BILLING_PERIOD, CUSTOMER_ACCOUNT, INVOICE_NUMBER, COLLECTION_STATE)
 
 
@@ -66,6 +69,13 @@ def mail_queue(task_queue: str) -> str:
 def card_queue(task_queue: str) -> str:
     """The task queue of charges: the card processor's pace and outages are nobody else's."""
     return f"{task_queue}-cards"
+
+
+def report_queue(task_queue: str) -> str:
+    """The task queue of what reports need: it keeps a core busy for seconds and waits for imports,
+    and neither billing nor mail nor cards should wait with it.
+    """
+    return f"{task_queue}-reports"
 
 
 def web_ui_page(ui_url: str, namespace: str, workflow_id: str) -> str:

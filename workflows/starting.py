@@ -33,8 +33,10 @@ from workflows.contracts.lifecycle import (
     PageRequest,
     PaymentReceived,
 )
+from workflows.contracts.recurring_revenue import RecurringRevenueOrder
 from workflows.cycle_release import CycleRelease
 from workflows.invoice_lifecycle import InvoiceLifecycle
+from workflows.recurring_revenue import RecurringRevenue
 
 
 class _IdPolicies(TypedDict):
@@ -157,15 +159,34 @@ async def ask_invoice(
 async def keep_sweeping(
     client: Client, order: SweepOrder, *, every: timedelta, task_queue: str
 ) -> None:
-    """Makes the schedule that looks for what waits, or brings it to the present settings."""
+    """The collection looks for what waits."""
+    sweep = ScheduleActionStartWorkflow(
+        CollectionSweep.run, order, id=ids.SWEEP, task_queue=task_queue
+    )
+    await _keep(client, sweep, every=every)
+
+
+async def keep_recurring_revenue(
+    client: Client, order: RecurringRevenueOrder, *, every: timedelta, task_queue: str
+) -> None:
+    """Recurring revenue is worked out before somebody waits for it."""
+    work = ScheduleActionStartWorkflow(
+        RecurringRevenue.run, order, id=ids.RECURRING_REVENUE, task_queue=task_queue
+    )
+    await _keep(client, work, every=every)
+
+
+async def _keep(client: Client, action: ScheduleActionStartWorkflow, *, every: timedelta) -> None:
+    """Makes the schedule, which has the id of what it starts, or brings it to the present settings.
+
+    While a run lasts, such as through an outage, no other is started.
+    """
     schedule = Schedule(
-        action=ScheduleActionStartWorkflow(
-            CollectionSweep.run, order, id=ids.SWEEP, task_queue=task_queue
-        ),
+        action=action,
         spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every)]),
         policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP),
     )
     try:
-        await client.create_schedule(ids.SWEEP, schedule)
+        await client.create_schedule(action.id, schedule)
     except ScheduleAlreadyRunningError:
-        await client.get_schedule_handle(ids.SWEEP).update(lambda _: ScheduleUpdate(schedule))
+        await client.get_schedule_handle(action.id).update(lambda _: ScheduleUpdate(schedule))

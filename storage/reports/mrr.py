@@ -98,7 +98,7 @@ def mrr(connection: Connection, *, as_of: date, currency: str, limit: int) -> Mr
     """`limit`: of the movers. All points are converted by the rates of `as_of`, so that a rate
     that moved is no growth. Raises MissingExchangeRate.
     """
-    days = [as_of - timedelta(7 * weeks) for weeks in reversed(range(WEEKS + 1))]
+    days = report_days(as_of)
     work_out(connection, days)
     currencies = connection.execute(_CURRENCIES, {"days": days}).scalars()
     rates = load_rates(connection, currency, as_of)
@@ -132,6 +132,13 @@ def mrr(connection: Connection, *, as_of: date, currency: str, limit: int) -> Mr
         unrated=unrated_on(connection, as_of),
         rates=conversion.shown,
     )
+
+
+def report_days(as_of: date) -> list[date]:
+    """The days that the report of `as_of` rests on: the points of the trend, the oldest first, and
+    before them the one that the first is held against. `as_of` is the last.
+    """
+    return [as_of - timedelta(7 * weeks) for weeks in reversed(range(WEEKS + 1))]
 
 
 def _trend(

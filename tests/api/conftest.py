@@ -29,6 +29,7 @@ from activities.issuing import IssuingActivities
 from activities.mailer import Mailer
 from activities.payer_links import PayerLinks
 from activities.pdf import PrintedDocument, render_pdf
+from activities.recurring_revenue import RecurringRevenueActivities
 from activities.sweeping import SweepingActivities
 from api.app import create_app
 from api.dependencies import Services
@@ -43,7 +44,7 @@ from tests.activities.mail_server import MailServer, mail_server
 from tests.api.cards import STRIPE_KEY, CardSandbox, sandbox_in
 from tests.builders import NOW, Subscriber, seed_billing
 from tests.ports import reserved_port
-from worker import CARDS_AT_ONCE, MAILS_AT_ONCE, THREADS, Activities, build_workers
+from worker import THREADS_IN_ALL, Activities, build_workers
 from workflows.collection_sweep import CollectionSweep
 from workflows.connection import connect
 from workflows.contracts.collection import SweepOrder
@@ -326,8 +327,9 @@ async def working(product: Product, mailbox: MailServer) -> AsyncIterator[None]:
             office=Office(FINANCE_TEAM, str, settings.card_link_days, today=date.today),
         ),
         SweepingActivities(engine),
+        RecurringRevenueActivities(engine, now=lambda: NOW),
     )
-    with ThreadPoolExecutor(THREADS + MAILS_AT_ONCE + CARDS_AT_ONCE) as threads:
+    with ThreadPoolExecutor(THREADS_IN_ALL) as threads:
         workers = build_workers(
             product.temporal,
             settings.task_queue,
@@ -336,7 +338,7 @@ async def working(product: Product, mailbox: MailServer) -> AsyncIterator[None]:
             mails_per_second=1_000,
             rendering=lambda: False,
         )
-        async with workers.billing, workers.mail, workers.cards:
+        async with workers.billing, workers.mail, workers.cards, workers.reports:
             yield
 
 

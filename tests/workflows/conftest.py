@@ -16,6 +16,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from stack.test_server import test_server_path as find_test_server
 from tests.workflows.booked_invoice import BookedInvoice
 from tests.workflows.collection_office import DEFECT, CollectionOffice
+from tests.workflows.revenue_office import RevenueOffice
 from worker import WORKFLOWS
 from workflows.connection import DATA_CONVERTER, prepare_namespace
 from workflows.contracts.customer import (
@@ -37,7 +38,7 @@ from workflows.contracts.cycle import (
     PlanPageOrder,
 )
 from workflows.contracts.lifecycle import NoticeOrder
-from workflows.ids import card_queue, mail_queue
+from workflows.ids import card_queue, mail_queue, report_queue
 
 TASK_QUEUE = "billing"
 _STARTS = 4
@@ -226,10 +227,14 @@ async def start_server() -> WorkflowEnvironment:
 
 @asynccontextmanager
 async def staffed(
-    client: Client, office: BillingOffice | None = None, collection: CollectionOffice | None = None
+    client: Client,
+    office: BillingOffice | None = None,
+    collection: CollectionOffice | None = None,
+    revenue: RevenueOffice | None = None,
 ) -> AsyncIterator[None]:
     """Workers of all task queues, whose activities are the offices'."""
     collection = collection or (office.collection if office else CollectionOffice())
+    revenue = revenue or RevenueOffice()
     billing = Worker(
         client,
         task_queue=TASK_QUEUE,
@@ -237,6 +242,7 @@ async def staffed(
         activities=[
             *(office.activities() if office else ()),
             *collection.of_the_billing_queue(),
+            revenue.find_missing_days,
         ],
         workflow_runner=UnsandboxedWorkflowRunner(),
     )
@@ -244,7 +250,8 @@ async def staffed(
     cards = Worker(
         client, task_queue=card_queue(TASK_QUEUE), activities=collection.of_the_card_queue()
     )
-    async with billing, mail, cards:
+    reports = Worker(client, task_queue=report_queue(TASK_QUEUE), activities=[revenue.work_out_day])
+    async with billing, mail, cards, reports:
         yield
 
 

@@ -8,7 +8,7 @@ recorded before the change is what shows that running workflows survive it.
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from tests.workflows.conftest import (
     staffed,
     start_server,
 )
+from tests.workflows.revenue_office import RevenueOffice
 from tests.workflows.story import Story
 from workflows.billing_cycle import BillingCycle
 from workflows.collection_sweep import CollectionSweep
@@ -33,7 +34,15 @@ from workflows.connection import prepare_namespace
 from workflows.contracts.collection import ReleaseOrder, SweepOrder
 from workflows.contracts.cycle import CycleOrder
 from workflows.contracts.lifecycle import PaymentReceived
-from workflows.ids import SWEEP, billing_cycle_id, customer_billing_id, cycle_release_id
+from workflows.contracts.recurring_revenue import RecurringRevenueOrder
+from workflows.ids import (
+    RECURRING_REVENUE,
+    SWEEP,
+    billing_cycle_id,
+    customer_billing_id,
+    cycle_release_id,
+)
+from workflows.recurring_revenue import RecurringRevenue
 from workflows.starting import release_cycle, start_cycle
 
 HISTORIES = Path(__file__).parent / "histories"
@@ -46,6 +55,7 @@ async def record_all() -> None:
     await _on_a_server(_cycle)
     for told in (_release, _sweep):
         await _told(told)
+    await _on_a_server(_recurring_revenue)
     for name, tell in INVOICES.items():
         await _told(partial(_invoice, name, tell))
 
@@ -94,6 +104,19 @@ async def _sweep(story: Story) -> None:
         CollectionSweep.run, SweepOrder(story.calendar), id=SWEEP, task_queue=TASK_QUEUE
     )
     await _save(client, SWEEP, "sweep")
+
+
+async def _recurring_revenue(server: WorkflowEnvironment) -> None:
+    """Two days are worked out."""
+    revenue = RevenueOffice([date(2026, 2, 21), date(2026, 2, 28)])
+    async with staffed(server.client, revenue=revenue):
+        await server.client.execute_workflow(
+            RecurringRevenue.run,
+            RecurringRevenueOrder(),
+            id=RECURRING_REVENUE,
+            task_queue=TASK_QUEUE,
+        )
+        await _save(server.client, RECURRING_REVENUE, "recurring_revenue")
 
 
 # --- an invoice
