@@ -3,7 +3,7 @@
 import re
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -90,9 +90,13 @@ class Totals(Schema):
 
 
 class ToCollectOut(Schema):
-    """What is open by one means of payment: of a plan, what will be charged and asked for."""
+    """What is open in one way: of a plan, what will be charged and asked for.
 
-    payment_method: str
+    `by`: card, card_missing (to be paid by card, and none is on file), bank_transfer. The
+    customers' credit, which is used when an invoice is issued, is not taken off.
+    """
+
+    by: Literal["card", "card_missing", "bank_transfer"]
     currency: str
     invoices: int
     total: Amount

@@ -19,6 +19,7 @@ _ORDERS = {
     "pause": "Paused. Whoever is being billed just now is finished.",
     "resume": "It goes on.",
     "retry": "Who failed is billed once more.",
+    "discard": "The plan is discarded; prepare the month anew once all is right.",
     "release": "The reminders that were held count from now on.",
 }
 
@@ -75,7 +76,8 @@ async def give_order(visit: Visitor, period: str, order: str) -> Response:
     if order not in _ORDERS:
         raise Refused(404, f"There is no order {order!r} for a cycle.")
     await visit.api.post(under(_CYCLES, period, order))
-    return visit.done(under("/console/billing", period), _ORDERS[order])
+    page = "/console/billing" if order == "discard" else under("/console/billing", period)
+    return visit.done(page, _ORDERS[order])
 
 
 async def _overview(
@@ -121,11 +123,14 @@ async def _customers(visit: Visitor, period: str, outcome: str, cursor: str) -> 
 
 
 def _stage(cycle: dict[str, Any]) -> str:
-    """How far the cycle is, as a person sees it: planning, ready, issuing, paused or done."""
+    """How far the cycle is, as a person sees it: planning, ready, issuing, paused, done, or
+    unknown where its workflow does not answer."""
     if cycle["status"] == "closed":
         return "done"
     if cycle["status"] in ("queued", "planning"):
         return "planning"
+    if cycle["paused"] is None:
+        return "unknown"
     if cycle["paused"]:
         return "ready" if cycle["status"] == "planned" and not cycle["issued"] else "paused"
     return "issuing"

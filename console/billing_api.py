@@ -1,7 +1,7 @@
 """The HTTP API, asked from within its own process in the name of a person."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -9,7 +9,7 @@ import httpx
 from fastapi import Request
 from starlette.types import ASGIApp
 
-_PASSED_ON = ("cookie", "host", "origin", "sec-fetch-site")
+_PASSED_ON = (b"cookie", b"host", b"origin", b"sec-fetch-site")
 """What the API needs to know whose request it is, and from which page."""
 _ABOUT_VALUES = (404, 409, 413, 422)
 
@@ -32,7 +32,12 @@ class FormRefused(Refused):
 
 
 def under(path: str, *parts: str) -> str:
-    """An address below `path`; what is no plain name in `parts` stays within its part."""
+    """An address below `path`; what is no plain name in `parts` stays within its part.
+
+    Raises Refused for a part that would lead elsewhere.
+    """
+    if any(part in ("", ".", "..") for part in parts):
+        raise Refused(404, "There is no such thing.")
     return "/".join((path, *(quote(part, safe="") for part in parts)))
 
 
@@ -44,9 +49,8 @@ class BillingApi:
     def __init__(self, api: ASGIApp, request: Request) -> None:
         self._transport = httpx.ASGITransport(api)
         self._base = f"{request.url.scheme}://{request.url.netloc}"
-        self._headers = {
-            name: request.headers[name] for name in _PASSED_ON if name in request.headers
-        }
+        # as they came: another application of the domain may have set a cookie beyond ASCII
+        self._headers = [pair for pair in request.headers.raw if pair[0] in _PASSED_ON]
 
     async def get(self, path: str, **query: Any) -> Any:
         """The JSON under `path`; what of `query` is None or empty is left out."""
@@ -59,25 +63,30 @@ class BillingApi:
 
     async def post(self, path: str, body: Any = None, *, key: str = "") -> Any:
         """`key` names the request, so that a form that is sent twice acts once."""
-        headers = {"idempotency-key": key} if key else {}
+        headers = [(b"idempotency-key", key.encode())] if key else []
         return await self._ask("POST", path, json=body, headers=headers)
 
     async def patch(self, path: str, body: Any) -> Any:
         return await self._ask("PATCH", path, json=body)
 
-    async def put(self, path: str, body: Any) -> Any:
-        return await self._ask("PUT", path, json=body)
+    async def delete(self, path: str) -> Any:
+        return await self._ask("DELETE", path)
 
     async def pass_on(self, path: str, request: Request) -> Any:
         """The form that `request` brings, unread, such as one with a file."""
-        content_type = {"content-type": request.headers.get("content-type", "")}
+        content_type = [pair for pair in request.headers.raw if pair[0] == b"content-type"]
         return await self._ask("POST", path, content=_body(request), headers=content_type)
 
     async def _ask(
-        self, method: str, path: str, *, headers: dict[str, str] | None = None, **options: Any
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Sequence[tuple[bytes, bytes]] = (),
+        **options: Any,
     ) -> Any:
         asked = httpx.Request(
-            method, self._base + path, headers=self._headers | (headers or {}), **options
+            method, self._base + path, headers=[*self._headers, *headers], **options
         )
         answer = await self._transport.handle_async_request(asked)
         content = await answer.aread()
@@ -87,7 +96,7 @@ class BillingApi:
         if told.is_error:
             kind = FormRefused if told.status_code in _ABOUT_VALUES else Refused
             raise kind(told.status_code, _reason(told))
-        return told.json()
+        return told.json() if content else None
 
 
 async def _body(request: Request) -> AsyncIterator[bytes]:

@@ -1,12 +1,14 @@
 """Customers and what they subscribe to: found, read, added, changed."""
 
+import json
+from collections.abc import Awaitable
 from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, Response
 
-from console.billing_api import FormRefused, under
-from console.visit import Fields, Visit, Visitor, given
+from console.billing_api import FormRefused, Refused, under
+from console.visit import Actor, Fields, Visit, Visitor, given
 
 router = APIRouter(prefix="/customers")
 
@@ -34,7 +36,7 @@ async def search(
 
 
 @router.get("/new")
-async def blank(visit: Visitor) -> HTMLResponse:
+async def blank(visit: Actor) -> HTMLResponse:
     """The form for a customer who is not there yet."""
     return _form(visit, Fields(status="active"))
 
@@ -42,7 +44,11 @@ async def blank(visit: Visitor) -> HTMLResponse:
 @router.post("/new")
 async def add(visit: Visitor) -> Response:
     form = await visit.form()
-    body = _body(form) | {"account_number": form["account_number"]}
+    body = {
+        "account_number": form["account_number"],
+        **_values(form),
+        **{name: form[name] or None for name in _CARD},
+    }
     try:
         added = await visit.api.post(_CUSTOMERS, body)
     except FormRefused as refused:
@@ -58,19 +64,27 @@ async def show(visit: Visitor, account: str) -> HTMLResponse:
 
 
 @router.get("/{account}/change")
-async def change_form(visit: Visitor, account: str) -> HTMLResponse:
+async def change_form(visit: Actor, account: str) -> HTMLResponse:
+    """The form with what is kept now, and that once more, unseen: to tell what was changed."""
     customer = await visit.api.get(under(_CUSTOMERS, account))
-    return _form(visit, _as_form(customer), account=account)
+    form = _as_form(customer)
+    return _form(visit, Fields(form, was=json.dumps(form)), account=account)
 
 
 @router.post("/{account}/change")
 async def change(visit: Visitor, account: str) -> Response:
+    """Changes what the person changed, and nothing that somebody else may have meanwhile."""
     form = await visit.form()
+    page = under("/console/customers", account)
+    before = _values(_was(form))
+    changes = {name: value for name, value in _values(form).items() if value != before[name]}
+    if not changes:
+        return visit.done(page, "Nothing was changed.")
     try:
-        changed = await visit.api.patch(under(_CUSTOMERS, account), _body(form))
+        changed = await visit.api.patch(under(_CUSTOMERS, account), changes)
     except FormRefused as refused:
         return _form(visit, form, refused, account=account)
-    return visit.done(under("/console/customers", account), f"{changed['name']} is changed.")
+    return visit.done(page, f"{changed['name']} is changed.")
 
 
 @router.post("/{account}/subscriptions")
@@ -90,19 +104,29 @@ async def subscribe(visit: Visitor, account: str) -> Response:
 
 @router.post("/{account}/subscriptions/{id}")
 async def change_subscription(visit: Visitor, account: str, id: str) -> Response:
-    """Ends it on a day, or changes its quantity from a day on."""
+    """Ends it on a day, changes its quantity from a day on, or withdraws it altogether."""
     form = await visit.form()
-    body: dict[str, Any]
-    if form["what"] == "quantity":
-        body = {"quantity": form["quantity"], "from": form["day"]}
-    else:
-        body = {"ends_on": form["day"] or None}
-    asked = visit.api.patch(under(_SUBSCRIPTIONS, id), body)
-    return await _subscription(visit, account, form, asked, "The subscription is changed.")
+    asked, done = _change_of(visit, under(_SUBSCRIPTIONS, id), form)
+    return await _subscription(visit, account, form, asked, done)
+
+
+def _change_of(visit: Visit, path: str, form: Fields) -> tuple[Awaitable[Any], str]:
+    """What is asked of the subscription at `path`, and what to say when it is done."""
+    match form["what"]:
+        case "end":
+            return visit.api.patch(path, {"ends_on": form["day"]}), "It ends on that day."
+        case "open":
+            return visit.api.patch(path, {"ends_on": None}), "It has no end any more."
+        case "quantity":
+            body = {"quantity": form["quantity"], "from": form["day"]}
+            return visit.api.patch(path, body), "The quantity is another one from that day on."
+        case "withdraw":
+            return visit.api.delete(path), "It is withdrawn, as if it had never been."
+    raise Refused(422, "Choose what is to become of the subscription.")
 
 
 async def _subscription(
-    visit: Visit, account: str, form: Fields, asked: Any, done: str
+    visit: Visit, account: str, form: Fields, asked: Awaitable[Any], done: str
 ) -> Response:
     try:
         await asked
@@ -148,20 +172,27 @@ def _choices() -> dict[str, Any]:
     return {"statuses": _STATUSES, "payment_methods": _PAYMENT_METHODS}
 
 
-def _body(form: Fields) -> dict[str, Any]:
-    """The form as the API wants it; an empty id of the card processor is none."""
+def _values(form: Fields) -> dict[str, Any]:
+    """What a form says of a customer, as the API wants it."""
     emails = form["billing_emails"].replace(",", ";").split(";")
     return {
         **{name: form[name] for name in _TEXTS},
-        **{name: form[name] or None for name in _CARD},
         "billing_emails": [email.strip() for email in emails if email.strip()],
-        "tax_exempt": "tax_exempt" in form,
+        "tax_exempt": bool(form["tax_exempt"]),
     }
 
 
 def _as_form(customer: dict[str, Any]) -> Fields:
-    form = Fields({name: customer[name] or "" for name in (*_TEXTS, *_CARD)})
+    """What the form begins with. The card is not in it: the payer may change it meanwhile."""
+    form = Fields({name: customer[name] for name in _TEXTS})
     form["billing_emails"] = "; ".join(customer["billing_emails"])
-    if customer["tax_exempt"]:
-        form["tax_exempt"] = "on"
+    form["tax_exempt"] = "on" if customer["tax_exempt"] else ""
     return form
+
+
+def _was(form: Fields) -> Fields:
+    """What the form began with. Raises Refused for what is none of ours."""
+    try:
+        return Fields(json.loads(form["was"]))
+    except (ValueError, TypeError):
+        raise Refused(422, "The form is incomplete; open it once more.") from None

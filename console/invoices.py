@@ -1,12 +1,14 @@
 """Invoices: found, read from issue to settlement, and acted upon."""
 
+import re
 from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, Response
 
 from console.billing_api import FormRefused, Refused, under
-from console.visit import Fields, Visitor, given
+from console.told import told
+from console.visit import Fields, Visitor
 
 router = APIRouter(prefix="/invoices")
 
@@ -18,21 +20,15 @@ _STATES = (
     *("manual_review", "paid", "void", "uncollectible"),
 )
 _FLAGS = ("open", "overdue", "on_hold", "disputed")
-_ORDERS = {
-    "hold": "On hold: nobody is reminded until you release it.",
-    "release": "Released: the reminders count from today.",
-    "resend": "Sent once more.",
-    "renew-links": "The links sent so far open nothing any more.",
-    "void": "Taken back.",
-    "credit-notes": "Credited.",
-    "resolve": "Decided as you said.",
-}
+_ORDERS = ("hold", "release", "resend", "renew-links", "void", "credit-notes")
+_LINE = re.compile(r"line-\d{1,9}", re.ASCII)
 
 
 @router.get("")
 async def search(
     visit: Visitor,
     q: str = "",
+    account_number: str = "",
     period: str = "",
     status: str = "",
     collection_state: str = "",
@@ -45,6 +41,7 @@ async def search(
     """The invoices that are asked for, the newest month first."""
     wanted = {
         "q": q,
+        "account_number": account_number,
         "period": period,
         "status": status,
         "collection_state": collection_state,
@@ -88,9 +85,8 @@ async def give_order(visit: Visitor, number: str, order: str) -> Response:
             under(_INVOICES, number, order), _body(order, form), key=form["key"]
         )
     except FormRefused as refused:
-        return await _page(visit, number, refused, form)
-    back = "/console/review" if order == "resolve" else under("/console/invoices", number)
-    return visit.done(back, f"{number}: {_told(order, answer)}")
+        return await _page(visit, number, refused, form, order)
+    return visit.done(under("/console/invoices", number), f"{number}: {told(answer)}")
 
 
 async def _page(
@@ -98,7 +94,9 @@ async def _page(
     number: str,
     refused: FormRefused | None = None,
     form: Fields | None = None,
+    order: str = "",
 ) -> HTMLResponse:
+    """`form` goes back into the one of the `order` that was refused."""
     base = under(_INVOICES, number)
     invoice, payments, emails, credits, timeline, asked = await visit.api.all(
         visit.api.get(base),
@@ -116,8 +114,9 @@ async def _page(
         emails=emails,
         credits=credits,
         timeline=timeline,
-        asked=[one for one in asked if one["outcome"] != "done"],
+        waiting=[one for one in asked if one["outcome"] is None],
         form=form or Fields(),
+        refused_order=order,
         reason=refused.reason if refused else None,
     )
 
@@ -130,10 +129,6 @@ def _body(order: str, form: Fields) -> dict[str, Any] | None:
         return {"reason": form["reason"], "reissue": "reissue" in form}
     if order == "credit-notes":
         return _credit(form)
-    if order == "resolve":
-        resolution = form["resolution"]
-        until = given(form, "until") if resolution == "extend" else {}
-        return {"resolution": resolution, "note": form["note"], **until}
     return {"note": form["note"]}
 
 
@@ -150,15 +145,6 @@ def _credit(form: Fields) -> dict[str, Any]:
         body["lines"] = [
             {"position": int(name.removeprefix("line-")), "amount": None}
             for name in form
-            if name.startswith("line-") and name.removeprefix("line-").isdigit()
+            if _LINE.fullmatch(name)
         ]
     return body
-
-
-def _told(order: str, answer: dict[str, Any]) -> str:
-    """What became of it, as a notice."""
-    if answer["instruction"]["outcome"] is None:
-        return "It is noted, and will be decided in a moment; this page shows what becomes of it."
-    if answer["credit_note"]:
-        return f"Credit note {answer['credit_note']} is issued."
-    return _ORDERS[order]

@@ -1,17 +1,20 @@
 """Plans and prices: a change of price is a new version from a day on."""
 
+import re
 from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, Response
 
 from console.billing_api import FormRefused, under
-from console.visit import Fields, Visit, Visitor
+from console.visit import Actor, Fields, Visit, Visitor
 
 router = APIRouter(prefix="/plans")
 
 _PLANS = "/api/billing/plans"
-_TIERS = 6  # that a form has room for
+_TIER = re.compile(r"tier-\d{1,3}", re.ASCII)
+_DIGITS = 15  # of a number of units
+_TIERS = 6  # that a form has room for at least
 
 
 @router.get("")
@@ -22,7 +25,7 @@ async def show_all(visit: Visitor, cursor: str = "") -> HTMLResponse:
 
 
 @router.get("/new")
-async def blank(visit: Visitor) -> HTMLResponse:
+async def blank(visit: Actor) -> HTMLResponse:
     return _new(visit, Fields())
 
 
@@ -43,9 +46,9 @@ async def add(visit: Visitor) -> Response:
 
 
 @router.get("/{code}")
-async def show(visit: Visitor, code: str) -> HTMLResponse:
-    """A plan with every version of its prices, and the form for the next."""
-    return await _page(visit, code)
+async def show(visit: Visitor, code: str, currency: str = "") -> HTMLResponse:
+    """A plan with every version of its prices, and the form for the next in a currency."""
+    return await _page(visit, code, currency=currency)
 
 
 @router.post("/{code}/prices")
@@ -60,15 +63,21 @@ async def add_price(visit: Visitor, code: str) -> Response:
 
 
 async def _page(
-    visit: Visit, code: str, form: Fields | None = None, refused: FormRefused | None = None
+    visit: Visit,
+    code: str,
+    form: Fields | None = None,
+    refused: FormRefused | None = None,
+    *,
+    currency: str = "",
 ) -> HTMLResponse:
     plan = await visit.api.get(under(_PLANS, code))
     return visit.page(
         "plan.html.j2",
         refused.status if refused else 200,
         plan=plan,
-        form=form or _latest(plan),
-        tiers=range(1, _TIERS + 1),
+        currencies=sorted({price["currency"] for price in plan["prices"]}),
+        form=form or _latest(plan, currency),
+        tiers=_tiers(max((len(price["tiers"]) for price in plan["prices"]), default=0)),
         reason=refused.reason if refused else None,
     )
 
@@ -78,7 +87,7 @@ def _new(visit: Visit, form: Fields, refused: FormRefused | None = None) -> HTML
         "plan_form.html.j2",
         refused.status if refused else 200,
         form=form,
-        tiers=range(1, _TIERS + 1),
+        tiers=_tiers(),
         reason=refused.reason if refused else None,
     )
 
@@ -88,32 +97,36 @@ def _price(form: Fields, kind: str) -> dict[str, Any]:
     price: dict[str, Any] = {"currency": form["currency"], "valid_from": form["valid_from"]}
     if kind == "flat":
         return price | {"unit_price": form["unit_price"]}
+    places = sorted(int(name[5:]) for name in form if _TIER.fullmatch(name))
+    rows = [(form[f"tier-{n}"], form[f"up-to-{n}"], form[f"price-{n}"]) for n in places]
     return price | {
         "tiers": [
-            {
-                "name": form[f"tier-{place}"],
-                "up_to": _units(form[f"up-to-{place}"]),
-                "unit_price": form[f"price-{place}"],
-            }
-            for place in range(1, _TIERS + 1)
-            if form[f"price-{place}"]
+            {"name": name, "up_to": _units(up_to), "unit_price": unit_price}
+            for name, up_to, unit_price in rows
+            if name or up_to or unit_price
         ]
     }
+
+
+def _tiers(known: int = 0) -> range:
+    """The rows of a form: room for one tier more than there are."""
+    return range(1, max(_TIERS, known + 1) + 1)
 
 
 def _units(text: str) -> int | str | None:
     """None for no limit; what is no number is left for the API to refuse."""
     plain = text.replace(",", "").replace(" ", "")
-    if plain.isascii() and plain.isdigit():
+    if plain.isascii() and plain.isdigit() and len(plain) <= _DIGITS:
         return int(plain)
     return text or None
 
 
-def _latest(plan: dict[str, Any]) -> Fields:
-    """The last version as the form's beginning: what changes is written over."""
-    if not plan["prices"]:
-        return Fields()
-    last = max(plan["prices"], key=lambda price: (price["valid_from"], price["version"]))
+def _latest(plan: dict[str, Any], currency: str) -> Fields:
+    """The last version in `currency`, or of all, as the form's beginning: to be written over."""
+    prices = [price for price in plan["prices"] if currency in ("", price["currency"])]
+    if not prices:
+        return Fields(currency=currency)
+    last = max(prices, key=lambda price: (price["valid_from"], price["version"]))
     form = Fields(currency=last["currency"], unit_price=last["unit_price"] or "")
     for place, tier in enumerate(last["tiers"], start=1):
         form[f"tier-{place}"] = tier["name"]

@@ -3,10 +3,12 @@
 from typing import Any
 
 from fastapi import APIRouter
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, Response
 
+from console.billing_api import FormRefused, under
 from console.showing import words
-from console.visit import Visitor
+from console.told import told
+from console.visit import Fields, Visit, Visitor, given
 
 router = APIRouter(prefix="/review")
 
@@ -16,10 +18,44 @@ _PAGE = 20
 @router.get("")
 async def queue(visit: Visitor, cursor: str = "") -> HTMLResponse:
     """Each case with its story and the ways out of it, whoever waits longest first."""
+    return await _queue(visit, cursor=cursor)
+
+
+@router.post("/{number}")
+async def resolve(visit: Visitor, number: str) -> Response:
+    """Decides a case in one of its ways."""
+    form = await visit.form()
+    resolution = form["resolution"]
+    until = given(form, "until") if resolution == "extend" else {}
+    decision = {"resolution": resolution, "note": form["note"], **until}
+    path = under("/api/billing/invoices", number, "resolve")
+    try:
+        answer = await visit.api.post(path, decision, key=form["key"])
+    except FormRefused as refused:
+        return await _queue(visit, refused, form, number)
+    return visit.done("/console/review", f"{number}: {told(answer)}")
+
+
+async def _queue(
+    visit: Visit,
+    refused: FormRefused | None = None,
+    form: Fields | None = None,
+    number: str = "",
+    *,
+    cursor: str = "",
+) -> HTMLResponse:
+    """`form` goes back into the case `number`, whose decision was refused."""
     cases = await visit.api.get("/api/billing/review-queue", cursor=cursor, limit=_PAGE)
     for case in cases["items"]:
         case["story"] = _story(case)
-    return visit.page("review.html.j2", cases=cases)
+    return visit.page(
+        "review.html.j2",
+        refused.status if refused else 200,
+        cases=cases,
+        reason=f"{number}: {refused.reason}" if refused else None,
+        form=form or Fields(),
+        number=number,
+    )
 
 
 def _story(case: dict[str, Any]) -> list[dict[str, str]]:

@@ -1,9 +1,12 @@
 """Tax rates by place: listed, added from a day on, ended."""
 
+from collections.abc import Awaitable
+from typing import Any
+
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, Response
 
-from console.billing_api import FormRefused, under
+from console.billing_api import FormRefused, Refused, under
 from console.visit import Fields, Visit, Visitor, given
 
 router = APIRouter(prefix="/tax-rates")
@@ -33,14 +36,28 @@ async def add(visit: Visitor) -> Response:
     return visit.done("/console/tax-rates", f"The rate of {added['country']} is added.")
 
 
-@router.post("/{id}/end")
-async def end(visit: Visitor, id: str) -> Response:
+@router.post("/{id}")
+async def change(visit: Visitor, id: str) -> Response:
+    """Ends a rate on a day, takes its end away, or withdraws it."""
     form = await visit.form()
+    asked, done = _change_of(visit, under(_RATES, id), form)
     try:
-        await visit.api.patch(under(_RATES, id), {"valid_to": form["valid_to"] or None})
+        await asked
     except FormRefused as refused:
         return await _page(visit, refused=refused)
-    return visit.done("/console/tax-rates", "Noted.")
+    return visit.done("/console/tax-rates", done)
+
+
+def _change_of(visit: Visit, path: str, form: Fields) -> tuple[Awaitable[Any], str]:
+    """What is asked of the rate at `path`, and what to say when it is done."""
+    match form["what"]:
+        case "end":
+            return visit.api.patch(path, {"valid_to": form["valid_to"]}), "The rate ends then."
+        case "open":
+            return visit.api.patch(path, {"valid_to": None}), "The rate has no end any more."
+        case "withdraw":
+            return visit.api.delete(path), "The rate is withdrawn, as if it had never been."
+    raise Refused(422, "Choose what is to become of the rate.")
 
 
 async def _page(

@@ -12,7 +12,7 @@ from fastapi import Depends, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from console.billing_api import BillingApi, FormRefused
+from console.billing_api import BillingApi, FormRefused, Refused
 from console.charts import part_of
 from console.showing import FILTERS
 
@@ -112,6 +112,17 @@ async def _visit(request: Request) -> Visit:
 
 
 Visitor = Annotated[Visit, Depends(_visit)]
+
+
+async def _actor(visit: Visitor) -> Visit:
+    """Raises Refused before a form is filled in that would be refused."""
+    if not visit.may_act:
+        raise Refused(403, f"Changes need the role finance; you have {visit.me['role']}.")
+    return visit
+
+
+Actor = Annotated[Visit, Depends(_actor)]
+"""A visitor who may change something."""
 
 
 @cache

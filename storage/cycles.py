@@ -5,7 +5,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, exists, func, or_, select, update
+from sqlalchemy import Connection, Row, and_, case, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from domain.errors import NotFound
@@ -192,12 +192,13 @@ def cycle_totals(connection: Connection, period: BillingPeriod) -> list[CycleTot
 
 @dataclass(frozen=True)
 class ToCollect:
-    """What the cycle asks for by one means of payment, in one currency; settled ones are not in it.
+    """What the cycle asks for in one way, in one currency; what is settled is not in it.
 
-    `payment_method`: card or bank_transfer, as the invoices have it.
+    `by`: card, card_missing where the customer has none on file now, or bank_transfer. Credit of
+    the customers, which a draft uses when it is issued, is not taken off.
     """
 
-    payment_method: str
+    by: str
     currency: str
     invoices: int
     total: Decimal
@@ -207,18 +208,24 @@ def cycle_to_collect(connection: Connection, period: BillingPeriod) -> list[ToCo
     """What is open on the drafts and invoices of the cycle, by means of payment and currency."""
     item = billing_cycle_items
     method = invoices.c.customer["payment_method"].astext
+    by = case(
+        (method != "card", method),
+        (customers.c.stripe_payment_method_id.is_(None), "card_missing"),
+        else_="card",
+    )
     open_amount = invoices.c.total - invoices.c.amount_paid - invoices.c.amount_credited
     sums = connection.execute(
-        select(method, invoices.c.currency, func.count(), func.sum(open_amount))
+        select(by, invoices.c.currency, func.count(), func.sum(open_amount))
         .join(item, item.c.invoice_id == invoices.c.id)
+        .join(customers, customers.c.id == invoices.c.customer_id)
         .where(
             item.c.cycle_id == _cycle_row(connection, period).id,
             item.c.outcome.in_(("drafted", "issued")),
             invoices.c.status.in_(("draft", "issued", "overdue")),
             open_amount > 0,
         )
-        .group_by(method, invoices.c.currency)
-        .order_by(invoices.c.currency, method.desc())
+        .group_by(by, invoices.c.currency)
+        .order_by(invoices.c.currency, by)
     )
     return [ToCollect(*row) for row in sums]
 

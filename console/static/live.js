@@ -7,7 +7,8 @@ const PAUSE = 1000; // milliseconds between two looks
 async function look(part) {
   if (document.hidden) return part;
   const answer = await fetch(part.dataset.live, { headers: { Accept: "text/html" } });
-  if (answer.redirected || !answer.ok) return location.reload();
+  if (answer.redirected || answer.status === 404) return location.reload();
+  if (!answer.ok) return part;
   const shown = new DOMParser().parseFromString(await answer.text(), "text/html").body.firstElementChild;
   if (!shown.dataset.live) return location.reload(); // it is over: all of the page has changed
   if (!part.contains(document.activeElement)) part.replaceWith(shown);

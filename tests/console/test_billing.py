@@ -5,7 +5,8 @@ from pathlib import Path
 
 from playwright.async_api import Page, expect
 
-from tests.api.conftest import CYCLES, Product
+from tests.activities.mail_server import MailServer
+from tests.api.conftest import CYCLES, Product, working
 from tests.api.test_failed_customers import Seed, mend
 from tests.builders import Subscriber, tax_rate_row, write_csv
 from tests.console.conftest import SitDown
@@ -61,7 +62,7 @@ async def test_who_failed_is_shown_with_the_reason_and_billed_once_it_is_mended(
 
     rate = tax_rate_row(country="FR", rate_percent="20", valid_from="2014-01-01")
     mend(office, tmp_path, lambda files: write_csv(files / "tax_rates.csv", [rate]))
-    await page.get_by_role("button", name="Retry what failed").click()
+    await page.get_by_role("button", name="Retry what failed, and issue it").click()
     await expect(page.get_by_text("2 invoices issued, 0 skipped.")).to_be_visible()
     assert (await office.closed())["failed"] == 0
 
@@ -76,3 +77,19 @@ async def test_a_month_that_is_not_over_is_refused_where_it_was_asked_for(
     await expect(page.get_by_role("alert")).to_contain_text("bill it after that day is over")
     await expect(page.get_by_label("Month", exact=True)).to_have_value("2026-03")
     assert (await office.get(CYCLES))["items"] == []
+
+
+async def test_while_nobody_can_tell_how_far_a_month_is_there_is_no_button(
+    product: Product, mailbox: MailServer, seed: Seed, sit_down: SitDown
+) -> None:
+    """The application without a worker: the plan is there, and nobody answers for it."""
+    seed([Subscriber("1001", 20_000)])
+    async with working(product, mailbox):
+        order = {"period": "2026-02", "issued_on": "2026-03-01", "pause_before_issue": True}
+        assert (await product.http.post(CYCLES, json=order)).status_code == 202
+        await product.follow(lambda cycle: cycle["status"] == "planned" and cycle["paused"])
+    desk = await sit_down(product)
+    page = await desk.open("/billing/2026-02")
+    await expect(page.get_by_role("heading", name="It cannot be told")).to_be_visible()
+    progress = page.get_by_role("region", name="It cannot be told")
+    await expect(progress.get_by_role("button")).to_have_count(0)

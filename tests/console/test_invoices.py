@@ -60,7 +60,7 @@ async def test_reminders_are_held_and_released(month: Month, sit_down: SitDown) 
     await page.get_by_text("Hold", exact=True).first.click()
     await page.get_by_label("Why").first.fill("they dispute the quantity")
     await page.get_by_role("button", name="Hold").click()
-    await desk.told("nobody is reminded")
+    await desk.told("nobody is reminded until you release it")
     assert (await month.get(number))["on_hold"]
     await expect(page.get_by_role("region", name="Timeline")).to_contain_text(
         "they dispute the quantity"
@@ -108,6 +108,8 @@ async def test_a_credit_beyond_the_invoice_is_refused_and_the_form_keeps_its_wor
     await credit(page, "500.00")
     await expect(page.get_by_role("alert")).to_contain_text("23.80")
     await expect(page.get_by_label(re.compile("^Amount in"))).to_have_value("500.00")
+    await expect(page.get_by_label(re.compile("^Amount in"))).to_be_visible()
+    await expect(page.locator("details[open]")).to_have_count(1)
     assert await month.get(number, "/credit-notes") == []
 
 
@@ -130,7 +132,25 @@ async def test_an_invoice_is_sent_again(month: Month, sit_down: SitDown) -> None
     desk = await sit_down(month.product)
     page = await desk.open(f"/invoices/{number}")
     await page.get_by_role("button", name="Send again").click()
-    await desk.told("Sent once more")
+    await desk.told("sent once more")
+    assert len(await month.get(number, "/emails")) == before + 1
+
+
+async def test_a_button_that_is_pressed_twice_sends_one_email(
+    month: Month, sit_down: SitDown
+) -> None:
+    number = month.take("paid")
+    before = len(await month.get(number, "/emails"))
+    desk = await sit_down(month.product)
+    page = await desk.open(f"/invoices/{number}")
+    key = await page.locator("form[action$=resend] [name=key]").get_attribute("value")
+    for _ in range(2):
+        sent = await page.request.post(
+            f"{desk.url}/console/invoices/{number}/resend",
+            form={"key": key or ""},
+            headers={"Origin": desk.url},
+        )
+        assert sent.ok
     assert len(await month.get(number, "/emails")) == before + 1
 
 
@@ -156,11 +176,23 @@ async def test_a_case_tells_its_story_and_is_resolved_by_a_button(
     await expect(case).to_contain_text("card charged, attempt 1, failed")
     await case.get_by_label("Your note").fill("insolvent, says their lawyer")
     await case.get_by_role("button", name="Write it off").click()
-    await desk.told(f"{number}: Decided as you said.")
+    await desk.told(f"{number}: written off")
     await expect(page.get_by_role("region", name=re.compile(number))).to_have_count(0)
     assert (await state_of(month, number))[0] == "uncollectible"
     (entry,) = [e for e in await month.get(number, "/timeline") if e["event"] == "written_off"]
     assert entry["actor"] == "The finance person <finance@billwright.example>"
+
+
+async def test_the_enter_key_decides_nothing(month: Month, sit_down: SitDown) -> None:
+    number = month.take("refused")
+    desk = await sit_down(month.product)
+    page = await desk.open("/review")
+    case = page.get_by_role("region", name=re.compile(number))
+    await case.get_by_label("Your note").fill("called them, will call back")
+    await page.keyboard.press("Enter")
+    await desk.open(f"/invoices/{number}")
+    await expect(page.get_by_role("heading", name=number)).to_be_visible()
+    assert await state_of(month, number) == ("issued", "23.80")
 
 
 async def test_more_time_needs_a_day(month: Month, sit_down: SitDown) -> None:
@@ -171,12 +203,11 @@ async def test_more_time_needs_a_day(month: Month, sit_down: SitDown) -> None:
     await case.get_by_label("Your note").fill("agreed by telephone")
     await case.get_by_role("button", name="Give more time").click()
     await expect(page.get_by_role("alert")).to_contain_text("give the day to extend to")
+    await expect(case.get_by_label("Your note")).to_have_value("agreed by telephone")
 
-    await desk.open("/review")
-    await case.get_by_label("Your note").fill("agreed by telephone")
     await case.get_by_label("More time until").fill("2026-04-30")
     await case.get_by_role("button", name="Give more time").click()
-    await desk.told("Decided as you said.")
+    await desk.told("the customer has more time")
     (extended,) = [e for e in await month.get(number, "/timeline") if "extend" in e["event"]]
     assert "2026-04-30" in str(extended)
 

@@ -86,6 +86,25 @@ async def test_a_customer_who_cannot_be_taken_in_is_refused_and_the_form_stays_f
     assert changed == {"name"}
 
 
+async def test_saving_a_customer_leaves_alone_what_somebody_else_changed_meanwhile(
+    house: Product, sit_down: SitDown
+) -> None:
+    desk = await sit_down(house)
+    page = await desk.open("/customers/1001/change")
+    card = {"stripe_customer_id": "cus_1", "stripe_payment_method_id": "pm_new", "city": "Kiel"}
+    assert (await house.http.patch(f"{CUSTOMERS}/1001", json=card)).status_code == 200
+    await page.get_by_label("Order number, printed on invoices").fill("PO-7731")
+    await page.get_by_role("button", name="Save").click()
+    await desk.told("is changed.")
+    kept = await house.get(f"{CUSTOMERS}/1001")
+    assert kept["po_number"] == "PO-7731"
+    assert {name: kept[name] for name in card} == card
+
+    await desk.open("/customers/1001/change")
+    await page.get_by_role("button", name="Save").click()
+    await desk.told("Nothing was changed.")
+
+
 async def test_a_subscription_changes_its_quantity_from_a_day_and_ends(
     house: Product, sit_down: SitDown
 ) -> None:
@@ -101,13 +120,16 @@ async def test_a_subscription_changes_its_quantity_from_a_day_and_ends(
     await row.get_by_label("Quantity").fill("5")
     await row.get_by_label("Day").fill("2026-05-01")
     await row.get_by_role("button", name="Save").click()
-    await desk.told("The subscription is changed.")
+    await desk.told("another one from that day on")
 
     row = page.get_by_role("row", name=re.compile("Dedicated ip.*open-ended"))
     await row.get_by_text("Change").first.click()
+    await row.get_by_role("button", name="Save").click()
+    await expect(page.get_by_role("alert")).to_contain_text("ends on")
+    await row.get_by_text("Change").first.click()
     await row.get_by_label("Day").fill("2026-06-01")
     await row.get_by_role("button", name="Save").click()
-    await desk.told("The subscription is changed.")
+    await desk.told("It ends on that day.")
     rows = (await house.get(f"{CUSTOMERS}/1001"))["subscriptions"]
     assert [
         (one["quantity"], one["starts_on"], one["ends_on"])
@@ -135,6 +157,17 @@ async def test_a_price_change_is_a_new_version_from_a_day(
         (100_000, "0.0012"),
         (None, "0.0005"),
     ]
+
+
+async def test_a_tier_without_a_price_is_no_tier_less(house: Product, sit_down: SitDown) -> None:
+    desk = await sit_down(house)
+    page = await desk.open("/plans/api-calls")
+    await fill(page, In_force_from="2026-05-01")
+    await page.get_by_label("Price a unit").first.fill("")
+    await page.get_by_role("button", name="Save the new price").click()
+    await expect(page.get_by_role("alert")).to_contain_text("unit price")
+    plan = await house.get("/api/billing/plans/api-calls")
+    assert all(len(price["tiers"]) == 3 for price in plan["prices"])
 
 
 async def test_a_plan_with_tiers_that_do_not_fit_is_refused_and_mended(
@@ -186,9 +219,9 @@ async def test_a_tax_rate_follows_another_and_ends(house: Product, sit_down: Sit
 
     row = page.get_by_role("row", name=re.compile("16 %"))
     await row.get_by_text("Change").click()
-    await row.get_by_label("Not valid from").fill("2027-01-01")
+    await row.get_by_label("Day").fill("2027-01-01")
     await row.get_by_role("button", name="Save").click()
-    await desk.told("Noted.")
+    await desk.told("The rate ends then.")
     rates = (await house.get("/api/billing/tax-rates?country=DE"))["items"]
     assert [(rate["rate_percent"], rate["valid_to"]) for rate in rates] == [
         ("19", "2026-07-01"),

@@ -105,15 +105,20 @@ FREE_TIER = Subscriber("1050", 500)
 def test_what_is_to_collect_leaves_out_what_nobody_has_to_pay(
     engine: Engine, february: OpenCycle
 ) -> None:
-    by_card = Subscriber("1048", 20_000, columns={"payment_method": "card"})
-    plan_all(engine, february(KNOWN_ANSWER, Subscriber("1049", 20_000), by_card, FREE_TIER))
+    on_file = {"stripe_customer_id": "cus_1", "stripe_payment_method_id": "pm_1"}
+    by_card = Subscriber("1048", 20_000, columns={"payment_method": "card", **on_file})
+    cardless = Subscriber("1051", 20_000, columns={"payment_method": "card"})
+    plan_all(
+        engine, february(KNOWN_ANSWER, Subscriber("1049", 20_000), by_card, cardless, FREE_TIER)
+    )
     with transaction(engine) as connection:
         assert cycle_to_collect(connection, FEBRUARY) == [
-            ToCollect("card", "USD", 1, Decimal("11.90")),
             ToCollect("bank_transfer", "USD", 2, Decimal("324.81")),
+            ToCollect("card", "USD", 1, Decimal("11.90")),
+            ToCollect("card_missing", "USD", 1, Decimal("11.90")),
         ]
         (totals,) = cycle_totals(connection, FEBRUARY)
-    assert totals.invoices == 4
+    assert totals.invoices == 5
 
 
 def test_a_step_taken_again_is_told_once(engine: Engine, february: OpenCycle) -> None:
