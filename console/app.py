@@ -1,6 +1,6 @@
 """The console as an application of its own, which the API mounts."""
 
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
@@ -53,27 +53,30 @@ async def _to_login(request: Request, error: Exception) -> Response:
 
 async def _refused(request: Request, error: Exception) -> HTMLResponse:
     assert isinstance(error, Refused)
-    return _trouble(error.status, error.reason, _back(request))
+    return _trouble(request, error.status, error.reason)
 
 
 async def _missing(request: Request, error: Exception) -> HTMLResponse:
     assert isinstance(error, HTTPException)
-    return _trouble(error.status_code, str(error.detail), HOME)
+    return _trouble(request, error.status_code, str(error.detail))
 
 
 async def _defect(request: Request, error: Exception) -> HTMLResponse:
     """A page for the person; the server then logs the exception."""
     reason = "This is a defect of Billwright's, and nothing that you did; its log has the cause."
-    return _trouble(500, reason, HOME)
+    return _trouble(request, 500, reason)
 
 
-def _trouble(status: int, reason: str, back: str) -> HTMLResponse:
-    title = _TITLES.get(status, "This was not done")
-    return html("refused.html.j2", status, title=title, reason=reason, back=back)
+def _trouble(request: Request, status: int, reason: str) -> HTMLResponse:
+    otherwise = "This cannot be shown" if request.method == "GET" else "This was not done"
+    title = _TITLES.get(status, otherwise)
+    return html("refused.html.j2", status, title=title, reason=reason, back=_back(request))
 
 
 def _back(request: Request) -> str:
     """The page of ours that asked, or the home page."""
-    came_from = request.headers.get("referer", "")
-    base = f"{request.url.scheme}://{request.url.netloc}{HOME}"
-    return came_from.removeprefix(base[: -len(HOME)]) if came_from.startswith(base) else HOME
+    came_from = urlsplit(request.headers.get("referer", ""))
+    is_ours = came_from.netloc == request.url.netloc and came_from.path.startswith(HOME)
+    if not is_ours or came_from.path == request.url.path:
+        return HOME
+    return f"{came_from.path}?{came_from.query}" if came_from.query else came_from.path

@@ -59,7 +59,9 @@ async def _decide(
     try:
         await visit.api.post(under(_TRANSACTIONS, id, what), order)
     except FormRefused as refused:
-        return await _page(visit, reason=refused.reason, form=form, decided=id)
+        return await _page(
+            visit, status=form["which"], reason=refused.reason, form=form, decided=id
+        )
     return visit.done("/console/bank", done)
 
 

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 
 _PASSED_ON = (b"cookie", b"host", b"origin", b"sec-fetch-site")
 """What the API needs to know whose request it is, and from which page."""
-_ABOUT_VALUES = (404, 409, 413, 422)
+_FORM_AGAIN = (404, 409, 413, 422, 503)
 
 
 class NotLoggedIn(Exception):
@@ -28,7 +28,7 @@ class Refused(Exception):
 
 
 class FormRefused(Refused):
-    """Other values would be taken, so that the form is shown again with the reason."""
+    """Other values would be taken, or the same ones later: the form is shown again."""
 
 
 def under(path: str, *parts: str) -> str:
@@ -94,7 +94,7 @@ class BillingApi:
         if told.status_code == 401:
             raise NotLoggedIn
         if told.is_error:
-            kind = FormRefused if told.status_code in _ABOUT_VALUES else Refused
+            kind = FormRefused if told.status_code in _FORM_AGAIN else Refused
             raise kind(told.status_code, _reason(told))
         return told.json() if content else None
 
@@ -109,9 +109,15 @@ def _reason(answer: httpx.Response) -> str:
     errors = problem.get("errors")
     if not errors:
         return str(problem["detail"])
-    return "; ".join(f"{_field(error['field'])}: {error['reason']}" for error in errors)
+    return "; ".join(f"{_field(error['field'])}: {_words(error['reason'])}" for error in errors)
 
 
 def _field(path: str) -> str:
-    """`body.billing_emails.0` as a form calls it."""
-    return path.removeprefix("body.").removeprefix("query.").replace("_", " ")
+    """`body.billing_emails.0` as a form calls it: billing emails."""
+    _, *names = path.split(".")
+    return " ".join(name for name in names if not name.isdigit()).replace("_", " ") or path
+
+
+def _words(reason: str) -> str:
+    """Without what the validation's library puts before our own words."""
+    return reason.removeprefix("Value error, ")

@@ -120,7 +120,6 @@ FILTERS = {
     "percent": percent,
     "change": change,
     "day": day,
-    "short_day": short_day,
     "instant": instant,
     "month": month,
     "short_month": short_month,

@@ -11,8 +11,10 @@ async function look(part) {
   if (!answer.ok) return part;
   const shown = new DOMParser().parseFromString(await answer.text(), "text/html").body.firstElementChild;
   if (!shown.dataset.live) return location.reload(); // it is over: all of the page has changed
-  if (!part.contains(document.activeElement)) part.replaceWith(shown);
-  return shown.isConnected ? shown : part;
+  const focused = part.contains(document.activeElement) && document.activeElement.textContent;
+  part.replaceWith(shown);
+  if (focused) [...shown.querySelectorAll("button")].find((it) => it.textContent === focused)?.focus();
+  return shown;
 }
 
 function follow(part) {
