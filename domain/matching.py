@@ -64,8 +64,8 @@ def match_payment(
     """What `payment` is for. `propose` False leaves the candidates out, which cost the most.
 
     Certain are: one open invoice or several, named in one way each, in the payment's currency,
-    and either the amount is what is open, or the payer is the customer, or the reference is exact
-    and nothing speaks against it; where no invoice is named, the account's number with the exact
+    and either the amount is what is open, or the payer is the customer, or the reference is exact,
+    the amount is less, and nothing speaks against it; where no invoice is named, the account's number with the exact
     amount from that customer. Several invoices are paid oldest first.
     """
     if payment.amount <= 0:
@@ -193,8 +193,11 @@ def _against_other_amount(
         return ""
     if min(clues.named.values()) is not Strength.EXACT:
         return f"{amounts}, the reference is mended, and the payer is not known."
-    others = known.accounts_of_payer(payment)
-    return f"{amounts}, and the payer looks like account {min(others)}." if others else ""
+    if others := known.accounts_of_payer(payment):
+        return f"{amounts}, and the payer looks like account {min(others)}."
+    if payment.amount > sum(invoice.open_amount for invoice in invoices):
+        return f"{amounts}, and the payer is not known, whose money the rest would be."
+    return ""
 
 
 def _by_account(payment: IncomingPayment, known: OpenInvoices, clues: _Clues) -> _Decision:

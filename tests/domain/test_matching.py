@@ -41,9 +41,19 @@ def test_an_exact_reference_with_the_open_amount_is_certain() -> None:
     assert booked(wire(), open_invoice(), OTHER) == {"INV-2026-02-0047": "312.91"}
 
 
-def test_an_exact_reference_with_less_or_more_is_certain_and_takes_it_all() -> None:
+def test_an_exact_reference_with_less_is_certain_and_with_more_from_its_customer() -> None:
     assert booked(wire(amount="300.00"), open_invoice()) == {"INV-2026-02-0047": "300.00"}
-    assert booked(wire(amount="400.00"), open_invoice()) == {"INV-2026-02-0047": "400.00"}
+    more = wire(amount="400.00", **BRANDT)
+    assert booked(more, open_invoice()) == {"INV-2026-02-0047": "400.00"}
+
+
+@pytest.mark.parametrize("payer", ["", "Zilver"])
+def test_more_than_is_open_from_nobody_we_know_waits_for_a_person(payer: str) -> None:
+    stranger = wire(amount="1000000000.00", payer_name=payer)
+    result = match_payment(stranger, book(open_invoice(), OTHER))
+    assert not result.certain
+    assert "the payer is not known" in result.why_not
+    assert [candidate.number for candidate in result.candidates] == ["INV-2026-02-0047"]
 
 
 def test_a_mended_reference_needs_the_amount_or_the_payer() -> None:
@@ -155,7 +165,7 @@ BOTH = "INV-2026-02-0047 and INV-2026-01-0047"
     ],
 )
 def test_several_invoices_are_paid_oldest_first(amount: str, expected: dict[str, str]) -> None:
-    assert booked(wire(BOTH, amount=amount), open_invoice(), OLDER) == expected
+    assert booked(wire(BOTH, amount=amount, **BRANDT), open_invoice(), OLDER) == expected
 
 
 def test_invoices_of_several_customers_are_paid_by_their_sum_alone() -> None:
@@ -343,5 +353,6 @@ def test_names_are_compared_with_few_others_however_many_are_open() -> None:
 
 
 def test_the_last_allocation_takes_what_is_over() -> None:
-    result = match_payment(wire(BOTH, amount="1000.00"), book(open_invoice(), OLDER))
+    payment = wire(BOTH, amount="1000.00", **BRANDT)
+    result = match_payment(payment, book(open_invoice(), OLDER))
     assert result.certain[-1] == Allocation("INV-2026-02-0047", Decimal("820.00"))
