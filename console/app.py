@@ -10,7 +10,7 @@ from starlette.types import ASGIApp
 
 from console import bank, billing, customers, home, invoices, plans, review, tax_rates
 from console.billing_api import NotLoggedIn, Refused
-from console.visit import HOME, STATIC, html
+from console.visit import HOME, STATIC, html, leave_notice
 
 PARTS = (home, billing, invoices, review, bank, customers, plans, tax_rates)
 _TITLES = {
@@ -46,9 +46,12 @@ class _KeptFiles(StaticFiles):
 
 async def _to_login(request: Request, error: Exception) -> Response:
     """To the login, and back to the page; what was sent without a session is not sent again."""
-    target = request.url.path if request.method == "GET" else HOME
-    query = f"?{request.url.query}" if request.method == "GET" and request.url.query else ""
-    return RedirectResponse(f"/login?next={quote(target + query, safe='')}", 303)
+    if request.method == "GET":
+        query = f"?{request.url.query}" if request.url.query else ""
+        return RedirectResponse(_login(request.url.path + query), 303)
+    answer = RedirectResponse(_login(_back(request)), 303)
+    leave_notice(answer, "You had been logged out: what you sent last was not saved.")
+    return answer
 
 
 async def _refused(request: Request, error: Exception) -> HTMLResponse:
@@ -73,10 +76,18 @@ def _trouble(request: Request, status: int, reason: str) -> HTMLResponse:
     return html("refused.html.j2", status, title=title, reason=reason, back=_back(request))
 
 
+def _login(target: str) -> str:
+    return f"/login?next={quote(target, safe='')}"
+
+
 def _back(request: Request) -> str:
     """The page of ours that asked, or the home page."""
-    came_from = urlsplit(request.headers.get("referer", ""))
+    try:
+        came_from = urlsplit(request.headers.get("referer", ""))
+    except ValueError:
+        return HOME
     is_ours = came_from.netloc == request.url.netloc and came_from.path.startswith(HOME)
-    if not is_ours or came_from.path == request.url.path:
+    is_itself = request.method == "GET" and came_from.path == request.url.path
+    if not is_ours or is_itself:
         return HOME
     return f"{came_from.path}?{came_from.query}" if came_from.query else came_from.path

@@ -7,7 +7,7 @@ from fastapi.responses import HTMLResponse, Response
 
 from console.billing_api import FormRefused, under
 from console.showing import plural
-from console.visit import Fields, Visitor
+from console.visit import Fields, Visitor, figure
 
 router = APIRouter(prefix="/bank")
 
@@ -38,7 +38,7 @@ async def assign(visit: Visitor, id: str) -> Response:
     """Books a transaction for the invoices that were named."""
     form = await visit.form()
     allocations = [
-        {"number": form[f"number-{place}"], "amount": form[f"amount-{place}"]}
+        {"number": form[f"number-{place}"], "amount": figure(form[f"amount-{place}"])}
         for place in range(1, _PARTS + 1)
         if form[f"number-{place}"]
     ]
@@ -60,7 +60,12 @@ async def _decide(
         await visit.api.post(under(_TRANSACTIONS, id, what), order)
     except FormRefused as refused:
         return await _page(
-            visit, status=form["which"], reason=refused.reason, form=form, decided=id
+            visit,
+            status=form["which"],
+            cursor=form["cursor"],
+            reason=refused.reason,
+            form=form,
+            decided=id,
         )
     return visit.done("/console/bank", done)
 
@@ -83,6 +88,7 @@ async def _page(
         422 if reason else 200,
         found=found,
         which=status,
+        cursor=cursor,
         statuses=_STATUSES,
         reason=reason,
         form=form or Fields(),
@@ -93,9 +99,13 @@ async def _page(
 
 def _told(stored: dict[str, Any]) -> str:
     """What an upload came to, as a notice."""
+    if not stored["new"] and not stored["known_before"]:
+        return "The statement has no entries."
     if not stored["new"]:
         return f"Nothing new: all {plural(stored['known_before'], 'entry', 'entries')} were known."
+    out = stored["new"] - stored["matched"] - stored["waiting"] - stored["reversed"]
     return (
         f"{plural(stored['new'], 'new entry', 'new entries')}: {stored['matched']} matched, "
-        f"{stored['waiting']} to settle by hand, {stored['reversed']} taken back by the bank."
+        f"{stored['waiting']} to settle by hand, {stored['reversed']} taken back by the bank, "
+        f"{out} that went out."
     )

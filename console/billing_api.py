@@ -9,6 +9,8 @@ import httpx
 from fastapi import Request
 from starlette.types import ASGIApp
 
+from console.refusals import in_words
+
 _PASSED_ON = (b"cookie", b"host", b"origin", b"sec-fetch-site")
 """What the API needs to know whose request it is, and from which page."""
 _FORM_AGAIN = (404, 409, 413, 422, 503)
@@ -95,29 +97,10 @@ class BillingApi:
             raise NotLoggedIn
         if told.is_error:
             kind = FormRefused if told.status_code in _FORM_AGAIN else Refused
-            raise kind(told.status_code, _reason(told))
+            raise kind(told.status_code, in_words(told.json()))
         return told.json() if content else None
 
 
 async def _body(request: Request) -> AsyncIterator[bytes]:
     async for chunk in request.stream():
         yield chunk
-
-
-def _reason(answer: httpx.Response) -> str:
-    problem = answer.json()
-    errors = problem.get("errors")
-    if not errors:
-        return str(problem["detail"])
-    return "; ".join(f"{_field(error['field'])}: {_words(error['reason'])}" for error in errors)
-
-
-def _field(path: str) -> str:
-    """`body.billing_emails.0` as a form calls it: billing emails."""
-    _, *names = path.split(".")
-    return " ".join(name for name in names if not name.isdigit()).replace("_", " ") or path
-
-
-def _words(reason: str) -> str:
-    """Without what the validation's library puts before our own words."""
-    return reason.removeprefix("Value error, ")

@@ -8,9 +8,9 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, Response
 
 from console.billing_api import FormRefused, Refused, under
-from console.visit import Actor, Fields, Visit, Visitor, given
+from console.visit import Actor, Fields, Visit, Visitor, figure, given
 
-router = APIRouter(prefix="/customers")
+router = APIRouter()
 
 _CUSTOMERS = "/api/billing/customers"
 _SUBSCRIPTIONS = "/api/billing/subscriptions"
@@ -20,12 +20,13 @@ _TEXTS = (
     *("name", "country", "region", "address_line1", "postal_code", "city", "tax_id"),
     *("currency", "segment", "payment_method", "status", "po_number"),
 )
+_CODES = ("country", "region", "currency")
 _CARD = ("stripe_customer_id", "stripe_payment_method_id")
 _STATUSES = ("active", "paused", "churned")
 _PAYMENT_METHODS = ("bank_transfer", "card")
 
 
-@router.get("")
+@router.get("/customers")
 async def search(
     visit: Visitor, q: str = "", status: str = "", payment_method: str = "", cursor: str = ""
 ) -> HTMLResponse:
@@ -35,13 +36,13 @@ async def search(
     return visit.page("customers.html.j2", wanted=wanted, found=found, **_choices())
 
 
-@router.get("/new")
+@router.get("/new-customer")
 async def blank(visit: Actor) -> HTMLResponse:
     """The form for a customer who is not there yet."""
     return _form(visit, Fields(status="active"))
 
 
-@router.post("/new")
+@router.post("/new-customer")
 async def add(visit: Visitor) -> Response:
     form = await visit.form()
     body = {
@@ -57,13 +58,13 @@ async def add(visit: Visitor) -> Response:
     return visit.done(under("/console/customers", account), f"{added['name']} is added.")
 
 
-@router.get("/{account}")
+@router.get("/customers/{account}")
 async def show(visit: Visitor, account: str) -> HTMLResponse:
     """A customer with subscriptions, credit and invoices."""
     return await _page(visit, account)
 
 
-@router.get("/{account}/change")
+@router.get("/customers/{account}/change")
 async def change_form(visit: Actor, account: str) -> HTMLResponse:
     """The form with what is kept now, and that once more, unseen: to tell what was changed."""
     customer = await visit.api.get(under(_CUSTOMERS, account))
@@ -71,7 +72,7 @@ async def change_form(visit: Actor, account: str) -> HTMLResponse:
     return _form(visit, Fields(form, was=json.dumps(form)), account=account)
 
 
-@router.post("/{account}/change")
+@router.post("/customers/{account}/change")
 async def change(visit: Visitor, account: str) -> Response:
     """Changes what the person changed, and nothing that somebody else may have meanwhile."""
     form = await visit.form()
@@ -87,13 +88,13 @@ async def change(visit: Visitor, account: str) -> Response:
     return visit.done(page, f"{changed['name']} is changed.")
 
 
-@router.post("/{account}/subscriptions")
+@router.post("/customers/{account}/subscriptions")
 async def subscribe(visit: Visitor, account: str) -> Response:
     form = await visit.form()
     body = {
         "account_number": account,
         "plan_code": form["plan_code"],
-        "quantity": form["quantity"] or "1",
+        "quantity": figure(form["quantity"]) or "1",
         "starts_on": form["starts_on"],
         **given(form, "ends_on"),
     }
@@ -102,7 +103,7 @@ async def subscribe(visit: Visitor, account: str) -> Response:
     )
 
 
-@router.post("/{account}/subscriptions/{id}")
+@router.post("/customers/{account}/subscriptions/{id}")
 async def change_subscription(visit: Visitor, account: str, id: str) -> Response:
     """Ends it on a day, changes its quantity from a day on, or withdraws it altogether."""
     form = await visit.form()
@@ -118,7 +119,7 @@ def _change_of(visit: Visit, path: str, form: Fields) -> tuple[Awaitable[Any], s
         case "open":
             return visit.api.patch(path, {"ends_on": None}), "It has no end any more."
         case "quantity":
-            body = {"quantity": form["quantity"], "from": form["day"]}
+            body = {"quantity": figure(form["quantity"]), "from": form["day"]}
             return visit.api.patch(path, body), "The quantity is another one from that day on."
         case "withdraw":
             return visit.api.delete(path), "It is withdrawn, as if it had never been."
@@ -177,6 +178,7 @@ def _values(form: Fields) -> dict[str, Any]:
     emails = form["billing_emails"].replace(",", ";").split(";")
     return {
         **{name: form[name] for name in _TEXTS},
+        **{name: form[name].upper() for name in _CODES},
         "billing_emails": [email.strip() for email in emails if email.strip()],
         "tax_exempt": bool(form["tax_exempt"]),
     }

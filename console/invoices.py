@@ -8,7 +8,7 @@ from fastapi.responses import HTMLResponse, Response
 
 from console.billing_api import FormRefused, Refused, under
 from console.told import told
-from console.visit import Fields, Visitor
+from console.visit import Fields, Visitor, figure
 
 router = APIRouter(prefix="/invoices")
 
@@ -140,7 +140,7 @@ def _credit(form: Fields) -> dict[str, Any]:
     }
     what = form["what"]
     if what == "amount":
-        body["amount"] = form["amount"]
+        body["amount"] = figure(form["amount"])
     elif what == "lines":
         body["lines"] = [
             {"position": int(name.removeprefix("line-")), "amount": None}

@@ -7,9 +7,9 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, Response
 
 from console.billing_api import FormRefused, under
-from console.visit import Actor, Fields, Visit, Visitor
+from console.visit import Actor, Fields, Visit, Visitor, figure
 
-router = APIRouter(prefix="/plans")
+router = APIRouter()
 
 _PLANS = "/api/billing/plans"
 _TIER = re.compile(r"tier-\d{1,3}", re.ASCII)
@@ -17,19 +17,19 @@ _DIGITS = 15  # of a number of units
 _TIERS = 6  # that a form has room for at least
 
 
-@router.get("")
+@router.get("/plans")
 async def show_all(visit: Visitor, cursor: str = "") -> HTMLResponse:
     """Every plan with the prices that are in force, and those to come."""
     found = await visit.api.get(_PLANS, cursor=cursor, limit=100)
     return visit.page("plans.html.j2", found=found)
 
 
-@router.get("/new")
+@router.get("/new-plan")
 async def blank(visit: Actor) -> HTMLResponse:
     return _new(visit, Fields())
 
 
-@router.post("/new")
+@router.post("/new-plan")
 async def add(visit: Visitor) -> Response:
     form = await visit.form()
     body = _price(form, form["kind"]) | {
@@ -45,13 +45,13 @@ async def add(visit: Visitor) -> Response:
     return visit.done(under("/console/plans", added["code"]), f"{added['name']} is added.")
 
 
-@router.get("/{code}")
+@router.get("/plans/{code}")
 async def show(visit: Visitor, code: str, currency: str = "") -> HTMLResponse:
     """A plan with every version of its prices, and the form for the next in a currency."""
     return await _page(visit, code, currency=currency)
 
 
-@router.post("/{code}/prices")
+@router.post("/plans/{code}/prices")
 async def add_price(visit: Visitor, code: str) -> Response:
     form = await visit.form()
     plan = await visit.api.get(under(_PLANS, code))
@@ -94,11 +94,11 @@ def _new(visit: Visit, form: Fields, refused: FormRefused | None = None) -> HTML
 
 def _price(form: Fields, kind: str) -> dict[str, Any]:
     """The price of the form: one for a flat plan, the tiers that are filled in for usage."""
-    price: dict[str, Any] = {"currency": form["currency"], "valid_from": form["valid_from"]}
+    price: dict[str, Any] = {"currency": form["currency"].upper(), "valid_from": form["valid_from"]}
     if kind == "flat":
-        return price | {"unit_price": form["unit_price"]}
+        return price | {"unit_price": figure(form["unit_price"])}
     places = sorted(int(name[5:]) for name in form if _TIER.fullmatch(name))
-    rows = [(form[f"tier-{n}"], form[f"up-to-{n}"], form[f"price-{n}"]) for n in places]
+    rows = [(form[f"tier-{n}"], form[f"up-to-{n}"], figure(form[f"price-{n}"])) for n in places]
     return price | {
         "tiers": [
             {"name": name, "up_to": _units(up_to), "unit_price": unit_price}
@@ -115,7 +115,7 @@ def _tiers(known: int = 0) -> range:
 
 def _units(text: str) -> int | str | None:
     """None for no limit; what is no number is left for the API to refuse."""
-    plain = text.replace(",", "").replace(" ", "")
+    plain = figure(text)
     if plain.isascii() and plain.isdigit() and len(plain) <= _DIGITS:
         return int(plain)
     return text or None

@@ -13,6 +13,7 @@ from babel.numbers import (
 )
 
 _LOCALE = "en_US"
+_PROCESSES = ("billing-cycle", "customer-billing", "invoice-lifecycle", "collection-sweep")
 
 
 def money(amount: Any, currency: str) -> str:
@@ -106,6 +107,11 @@ def words(name: str | None) -> str:
     return (name or "").replace("_", " ")
 
 
+def actor(name: str) -> str:
+    """Who did something: a person as the audit log has them, or Billwright by itself."""
+    return "Billwright" if name in _PROCESSES else name
+
+
 def plural(count: int, one: str, many: str = "") -> str:
     """`1 invoice`, `2 invoices`."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"
@@ -124,5 +130,6 @@ FILTERS = {
     "month": month,
     "short_month": short_month,
     "words": words,
+    "actor": actor,
     "plural": plural,
 }

@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, Response
 
 from console.billing_api import FormRefused, Refused, under
-from console.visit import Fields, Visit, Visitor, given
+from console.visit import Fields, Visit, Visitor, figure, given
 
 router = APIRouter(prefix="/tax-rates")
 
@@ -24,7 +24,10 @@ async def show(visit: Visitor, country: str = "", cursor: str = "") -> HTMLRespo
 async def add(visit: Visitor) -> Response:
     form = await visit.form()
     body = {
-        **{name: form[name] for name in ("country", "region", "rate_percent", "name")},
+        "country": form["country"].upper(),
+        "region": form["region"].upper(),
+        "rate_percent": figure(form["rate_percent"]),
+        "name": form["name"],
         "valid_from": form["valid_from"],
         "ends_previous": "ends_previous" in form,
         **given(form, "valid_to"),

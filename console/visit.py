@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from urllib.parse import parse_qsl, quote, unquote
 
 from fastapi import Depends, Request
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from console.billing_api import BillingApi, FormRefused, Refused
@@ -20,7 +20,7 @@ HOME = "/console/"
 STATIC = Path(__file__).parent / "static"
 _TEMPLATES = Path(__file__).resolve().parent.parent / "templates" / "console"
 _NOTICE = "billwright_notice"
-_NOTICE_SECONDS = 60
+_NOTICE_SECONDS = 300  # time enough to log in again
 _LARGEST_FORM = 64_000  # bytes
 _MAY_ACT = ("admin", "finance")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -74,14 +74,7 @@ class Visit:
         """On to `path`, which shows `notice` once; so that reloading the page repeats nothing."""
         answer = RedirectResponse(path, 303, headers=_HEADERS)
         if notice:
-            answer.set_cookie(
-                _NOTICE,
-                quote(notice),
-                path=HOME,
-                max_age=_NOTICE_SECONDS,
-                httponly=True,
-                samesite="strict",
-            )
+            leave_notice(answer, notice)
         return answer
 
     async def form(self) -> Fields:
@@ -95,6 +88,27 @@ class Visit:
                 )
         fields = parse_qsl(body.decode(errors="replace"), keep_blank_values=True)
         return Fields((name, clean(value)) for name, value in fields)
+
+
+def leave_notice(answer: Response, notice: str) -> None:
+    """The next page that is shown says `notice`, once."""
+    answer.set_cookie(
+        _NOTICE,
+        quote(notice),
+        path=HOME,
+        max_age=_NOTICE_SECONDS,
+        httponly=True,
+        samesite="strict",
+    )
+
+
+_THOUSANDS = re.compile(r"-?\d{1,3}(?:,\d{3})+(?:\.\d+)?", re.ASCII)
+
+
+def figure(text: str) -> str:
+    """A number as people write it, `1,000.50` or `19 %`, as the API takes it; the rest as it is."""
+    plain = text.removesuffix("%").replace(" ", "")
+    return plain.replace(",", "") if _THOUSANDS.fullmatch(plain) else plain
 
 
 def clean(value: str) -> str:

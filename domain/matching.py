@@ -65,8 +65,8 @@ def match_payment(
 
     Certain are: one open invoice or several, named in one way each, in the payment's currency,
     and either the amount is what is open, or the payer is the customer, or the reference is exact,
-    the amount is less, and nothing speaks against it; where no invoice is named, the account's number with the exact
-    amount from that customer. Several invoices are paid oldest first.
+    the amount is less, and nothing speaks against it; where no invoice is named, the account's
+    number with the exact amount from that customer. Several invoices are paid oldest first.
     """
     if payment.amount <= 0:
         raise InvalidValue(f"{payment.amount} did not come in; match payments above zero only.")

@@ -65,7 +65,7 @@ async def test_whoever_may_read_reads_every_page_but_the_forms(
     billed: BilledMonth, stranger: httpx.AsyncClient, page: str
 ) -> None:
     cookie = {"Cookie": session_cookie(billed.product.engine, Role.VIEWER)}
-    is_form = page.endswith(("/new", "/change"))
+    is_form = page.endswith(("/new-customer", "/new-plan", "/change"))
     assert (await stranger.get(page, headers=cookie)).status_code == (403 if is_form else 200)
 
 
@@ -143,3 +143,37 @@ async def test_an_endless_form_is_cut_off(billed: BilledMonth, stranger: httpx.A
     )
     assert answer.status_code == 413
     assert len((await billed.product.get(CYCLES))["items"]) == 1
+
+
+async def test_what_was_sent_without_a_session_is_told_to_be_lost(
+    billed: BilledMonth, stranger: httpx.AsyncClient
+) -> None:
+    came_from = {"Referer": "http://billing.example/console/customers/1001/change"}
+    answer = await stranger.post(
+        "/console/customers/1001/change", data=FILLED_IN, headers={**OWN_PAGE, **came_from}
+    )
+    assert answer.headers["location"] == "/login?next=%2Fconsole%2Fcustomers%2F1001%2Fchange"
+    left = answer.headers["set-cookie"].partition(";")[0]
+    cookie = f"{left}; {session_cookie(billed.product.engine, Role.FINANCE)}"
+    assert "was not saved" in (await stranger.get("/console/", headers={"Cookie": cookie})).text
+    assert "was not saved" not in (await stranger.get("/console/bank")).text
+
+
+@pytest.mark.parametrize(
+    ("referer", "back"),
+    [
+        ("http://billing.example/console/bank?status=matched", "/console/bank?status=matched"),
+        ("https://evil.example/console/bank", "/console/"),
+        ("http://billing.example/login", "/console/"),
+        ("javascript:alert(1)", "/console/"),
+        ("http://[", "/console/"),
+        ("", "/console/"),
+    ],
+)
+async def test_a_refusal_leads_back_to_a_page_of_ours(
+    billed: BilledMonth, stranger: httpx.AsyncClient, referer: str, back: str
+) -> None:
+    cookie = session_cookie(billed.product.engine, Role.FINANCE)
+    answer = await stranger.get("/console/nowhere", headers={"Cookie": cookie, "Referer": referer})
+    assert answer.status_code == 404
+    assert f'href="{back}"' in answer.text

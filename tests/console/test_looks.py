@@ -21,7 +21,7 @@ PAGES = (
     "/customers/1006/change",
     "/plans",
     "/plans/api-calls",
-    "/plans/new",
+    "/new-plan",
     "/tax-rates",
 )
 NAMELESS = """() => [...document.querySelectorAll('a, button, input:not([type=hidden]), select')]

@@ -25,3 +25,6 @@ function follow(part) {
 }
 
 document.querySelectorAll("[data-live]").forEach(follow);
+
+// On a phone the navigation is a row that scrolls: it begins where one is.
+document.querySelector("nav [aria-current=page]")?.scrollIntoView({ inline: "center", block: "nearest" });
