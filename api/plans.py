@@ -22,6 +22,9 @@ _POSITION = TypeAdapter(tuple[str])
 _KNOWN: dict[int | str, dict[str, Any]] = {
     200: {"model": PlanOut, "description": "Known already: nothing was changed."}
 }
+_OF_THE_DAY: dict[int | str, dict[str, Any]] = {
+    200: {"model": PlanOut, "description": "The day has a version already: this is its price now."}
+}
 
 
 @router.get("", summary="List plans")
@@ -55,14 +58,15 @@ def add(request: PlanRequest, app: App, caller: Finance, response: Response) -> 
         return _load(app, connection, request.code)
 
 
-@router.post("/{code}/prices", status_code=201, summary="Price a plan anew", responses=_KNOWN)
+@router.post("/{code}/prices", status_code=201, summary="Price a plan anew", responses=_OF_THE_DAY)
 def add_version(
     code: PlanPath, request: PriceRequest, app: App, caller: Finance, response: Response
 ) -> PlanOut:
     """A new version from a day on. Subscribers pay it from their first month that begins on that
     day or later; whoever subscribes later pays it at once.
 
-    Refused where it would begin in a month that has a cycle: what was billed is not priced again.
+    A day that has a version keeps it, at the price of this request; so a mistake is corrected.
+    Refused where it counts in a month that has a cycle: what was billed is not priced again.
     """
     with transaction(app.engine) as connection:
         plan = _load(app, connection, code)

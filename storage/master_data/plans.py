@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
@@ -13,7 +13,12 @@ from domain.errors import Conflict, NotFound
 from domain.plans import PlanKind, PlanPrice, PriceBook
 from storage import audit
 from storage.master_data.billed_months import begin_writing, require_no_cycle_since
-from storage.master_data.price_versions import PriceVersions, write_prices
+from storage.master_data.price_versions import (
+    PriceVersions,
+    charge_alike,
+    rewrite_price,
+    write_prices,
+)
 from storage.price_list import load_prices
 from storage.recurring import forget_from
 from storage.snapshots import tiers_to_json
@@ -79,20 +84,25 @@ def add_plan(connection: Connection, first: PlanPrice, *, business_date: date, b
 
 def add_price(connection: Connection, price: PlanPrice, *, business_date: date, by: str) -> bool:
     """Adds a version of a plan's price that holds from its `valid_from` on, with the audit entry;
-    False where that day has the same one already.
+    False where that day has one already, which then charges what `price` does.
 
     A version may not begin in a month that has a cycle, where another one had been the price till
     then. The first price in a currency may: nobody was billed by one, and it mends who failed.
-    Raises Conflict for another price of the same day, and AlreadyBilled.
+    A version that is there may not change once its month, or a later one, has a cycle.
+    Raises Conflict for another name, kind or metric, and AlreadyBilled.
     """
     begin_writing(connection)
     versions = PriceVersions(load_prices(connection, price.code))
-    if versions.same_as(price) is not None:
-        return False
-    if versions.before(price):
+    known = versions.of_the_day(price)
+    if known is None:
+        if versions.before(price):
+            require_no_cycle_since(connection, "valid_from", price.valid_from)
+        _write(connection, versions.add(price), "price_added", business_date, by)
+        return True
+    if not charge_alike(known, price):
         require_no_cycle_since(connection, "valid_from", price.valid_from)
-    _write(connection, versions.add(price), "price_added", business_date, by)
-    return True
+        _replace(connection, known, price, business_date, by)
+    return False
 
 
 def _write(
@@ -100,12 +110,44 @@ def _write(
 ) -> None:
     write_prices(connection, [price])
     forget_from(connection, price.valid_from)
+    _tell(connection, price, event, _charged(price), business_date, by)
+
+
+def _replace(
+    connection: Connection, known: PlanPrice, price: PlanPrice, business_date: date, by: str
+) -> None:
+    """`known` keeps its version."""
+    rewrite_price(connection, replace(price, version=known.version))
+    forget_from(connection, known.valid_from)
+    before, after = _charged(known), _charged(price)
+    changed = {
+        name: {"from": before[name], "to": after[name]}
+        for name in before
+        if before[name] != after[name]
+    }
+    _tell(connection, known, "price_replaced", changed, business_date, by)
+
+
+def _charged(price: PlanPrice) -> dict[str, Any]:
+    return {
+        "unit_price": None if price.unit_price is None else f"{price.unit_price:f}",
+        "tiers": tiers_to_json(price.tiers),
+    }
+
+
+def _tell(
+    connection: Connection,
+    price: PlanPrice,
+    event: str,
+    charged: dict[str, Any],
+    business_date: date,
+    by: str,
+) -> None:
     details = {
         "currency": price.currency,
         "version": price.version,
         "valid_from": price.valid_from.isoformat(),
-        "unit_price": None if price.unit_price is None else f"{price.unit_price:f}",
-        "tiers": tiers_to_json(price.tiers),
+        **charged,
     }
     audit.record(
         connection,

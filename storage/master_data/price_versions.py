@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, select, update
 
 from domain.errors import Conflict
 from domain.plans import PlanPrice
@@ -26,18 +26,25 @@ class PriceVersions:
 
         Raises Conflict if it contradicts what is known.
         """
+        known = self.of_the_day(price)
+        if known is not None and not charge_alike(known, price):
+            raise Conflict(
+                f"plan {price.code} is known with another price in {price.currency}; give the new "
+                "price a valid_from of its own, or correct that one under the plan's own prices"
+            )
+        return known
+
+    def of_the_day(self, price: PlanPrice) -> PlanPrice | None:
+        """The version in the same currency that begins on the same day, whatever it charges.
+
+        Raises Conflict if the plan is known as another one.
+        """
         for known in self._prices:
-            if known.code != price.code:
-                continue
-            if (known.name, known.kind, known.metric) != (price.name, price.kind, price.metric):
+            if known.code == price.code and _plan_of(known) != _plan_of(price):
                 raise Conflict(f"plan {price.code} is known with another name, kind or metric")
-            if (known.currency, known.valid_from) == (price.currency, price.valid_from):
-                if (known.unit_price, known.tiers) == (price.unit_price, price.tiers):
-                    return known
-                raise Conflict(
-                    f"plan {price.code} is known with another price in {price.currency}; "
-                    "give the new price a valid_from of its own"
-                )
+        for known in self._in_currency_of(price):
+            if known.valid_from == price.valid_from:
+                return known
         return None
 
     def before(self, price: PlanPrice) -> list[PlanPrice]:
@@ -59,6 +66,10 @@ class PriceVersions:
             for known in self._prices
             if (known.code, known.currency) == (price.code, price.currency)
         ]
+
+
+def charge_alike(one: PlanPrice, other: PlanPrice) -> bool:
+    return (one.unit_price, one.tiers) == (other.unit_price, other.tiers)
 
 
 def write_prices(connection: Connection, prices: Iterable[PlanPrice]) -> None:
@@ -84,3 +95,21 @@ def write_prices(connection: Connection, prices: Iterable[PlanPrice]) -> None:
                 tiers=tiers_to_json(price.tiers),
             )
         )
+
+
+def rewrite_price(connection: Connection, price: PlanPrice) -> None:
+    """Lets the version of `price`, which is there, charge what `price` charges."""
+    plan_id = select(pricing_plans.c.id).where(pricing_plans.c.code == price.code)
+    connection.execute(
+        update(plan_prices)
+        .where(
+            plan_prices.c.plan_id == plan_id.scalar_subquery(),
+            plan_prices.c.currency == price.currency,
+            plan_prices.c.version == price.version,
+        )
+        .values(unit_price=price.unit_price, tiers=tiers_to_json(price.tiers))
+    )
+
+
+def _plan_of(price: PlanPrice) -> tuple[str, str, str | None]:
+    return price.name, price.kind, price.metric

@@ -161,13 +161,54 @@ async def test_a_price_holds_from_its_day_on(books: Product, seed: Seed) -> None
         ("USD", 3, "2026-02-20", "in_force"),
     ]
     assert [event for _, event, _ in told(books, "plan")] == ["price_added"] * 3
-    assert_problem(
-        await books.http.post(path, json=price("110.00")), 409, "another price in USD", "valid_from"
-    )
     nowhere = await books.http.post(f"{PLANS}/gold/prices", json=price())
     assert_problem(nowhere, 404, "There is no plan gold")
     tiered = await books.http.post(path, json=price(None, tiers=TIERS, valid_from="2026-05-01"))
     assert_problem(tiered, 422, "needs a unit_price")
+
+
+async def test_a_mistyped_price_is_replaced_until_a_cycle_may_have_billed_by_it(
+    books: Product, tmp_path: Path
+) -> None:
+    bill_february(books, tmp_path / "files", [KNOWN_ANSWER])
+    path = f"{PLANS}/premium-support/prices"
+    may = {"valid_from": "2026-05-01"}
+    mrr = {"as_of": "2026-05-31"}
+    await post(books, path, price("1090.00", **may))
+    assert (await books.get(MRR, params=mrr))["subscriptions"] == "1090.00"
+    for again in ("109.00", "109.0"):
+        found = await post(books, path, price(again, **may), 200)
+        assert [(kept["version"], kept["unit_price"]) for kept in found["prices"]] == [
+            (1, "99.00"),
+            (2, "109.00"),
+        ]
+    assert (await books.get(MRR, params=mrr))["subscriptions"] == "109.00"
+    assert told(books, "plan")[1:] == [
+        (
+            "premium-support",
+            "price_replaced",
+            {
+                "currency": "USD",
+                "version": 2,
+                "valid_from": "2026-05-01",
+                "unit_price": {"from": "1090.00", "to": "109.00"},
+            },
+        )
+    ]
+    # a first price may begin in a month that has a cycle; it stays as it was all the same
+    euro = {"currency": "EUR", "valid_from": "2026-02-28"}
+    await post(books, path, price("79.00", **euro))
+    answer = await books.http.post(path, json=price("97.00", **euro))
+    assert_problem(answer, 409, "valid_from: 2026-02 is billed already", "from 2026-03-01 on")
+    assert (await books.get(f"{PLANS}/premium-support"))["prices"][0]["unit_price"] == "79.00"
+
+
+async def test_mistyped_tiers_are_replaced(books: Product) -> None:
+    await post(books, PLANS, metered())
+    cheaper = [TIERS[0], {**TIERS[1], "unit_price": "0.001"}]
+    found = await post(books, f"{PLANS}/exports/prices", price(None, tiers=cheaper), 200)
+    assert found["prices"][0]["tiers"] == cheaper
+    assert told(books, "plan")[1][2]["tiers"] == {"from": TIERS, "to": cheaper}
 
 
 async def test_recurring_revenue_follows_a_new_price(books: Product, seed: Seed) -> None:
