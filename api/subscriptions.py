@@ -1,4 +1,4 @@
-"""Subscriptions over HTTP: listed, added, ended, and changed from a day on."""
+"""Subscriptions over HTTP: listed, added, ended, changed from a day on, withdrawn."""
 
 from datetime import date
 from typing import Annotated
@@ -19,10 +19,12 @@ from storage.master_data.subscriptions import (
     change_quantity,
     end_subscription,
     list_subscriptions,
+    withdraw_subscription,
 )
 
 router = APIRouter(prefix="/api/billing/subscriptions", tags=["subscriptions"])
 
+Identity = Annotated[Id, Path(description="The subscription's id.")]
 _POSITION = TypeAdapter(tuple[str, str, date])
 
 
@@ -70,12 +72,7 @@ def add(request: SubscriptionRequest, app: App, caller: Finance) -> Subscription
 
 
 @router.patch("/{id}", summary="End a subscription, or change its quantity")
-def change(
-    id: Annotated[Id, Path(description="The subscription's id.")],
-    request: SubscriptionChange,
-    app: App,
-    caller: Finance,
-) -> SubscriptionOut:
+def change(id: Identity, request: SubscriptionChange, app: App, caller: Finance) -> SubscriptionOut:
     """Answers the subscription that holds from then on: another one after a change of quantity.
 
     Refused where it would change what a month was billed for.
@@ -96,3 +93,14 @@ def change(
                 by=caller.name,
             )
     return SubscriptionOut.model_validate(changed)
+
+
+@router.delete("/{id}", status_code=204, summary="Withdraw a subscription")
+def withdraw(id: Identity, app: App, caller: Finance) -> None:
+    """Takes back what was added by mistake, such as one to the wrong plan.
+
+    Refused where the customer was billed for a month of it: let it end instead.
+    """
+    with transaction(app.engine) as connection:
+        today = business_date(app, connection)
+        withdraw_subscription(connection, id, business_date=today, by=caller.name)

@@ -1,4 +1,4 @@
-"""Tax rates over HTTP: listed, added, ended."""
+"""Tax rates over HTTP: listed, added, ended, withdrawn."""
 
 from datetime import date
 from typing import Annotated
@@ -19,10 +19,12 @@ from storage.master_data.tax_rates import (
     add_tax_rate,
     end_tax_rate,
     list_tax_rates,
+    withdraw_tax_rate,
 )
 
 router = APIRouter(prefix="/api/billing/tax-rates", tags=["tax rates"])
 
+Identity = Annotated[Id, Path(description="The rate's id.")]
 _POSITION = TypeAdapter(tuple[str, str, date])
 
 
@@ -74,12 +76,7 @@ def add(request: TaxRateRequest, app: App, caller: Finance) -> TaxRateOut:
 
 
 @router.patch("/{id}", summary="Let a tax rate end")
-def change(
-    id: Annotated[Id, Path(description="The rate's id.")],
-    request: TaxRateChange,
-    app: App,
-    caller: Finance,
-) -> TaxRateOut:
+def change(id: Identity, request: TaxRateChange, app: App, caller: Finance) -> TaxRateOut:
     """Refused where a month was billed that would be taxed otherwise."""
     with transaction(app.engine) as connection:
         changed = end_tax_rate(
@@ -90,3 +87,15 @@ def change(
             by=caller.name,
         )
     return TaxRateOut.model_validate(changed)
+
+
+@router.delete("/{id}", status_code=204, summary="Withdraw a tax rate")
+def withdraw(id: Identity, app: App, caller: Finance) -> None:
+    """Takes back what was added by mistake. The rate that it ended by `ends_previous` stays ended:
+    give that one its end back by PATCH, with `valid_to` null.
+
+    Refused where a month was billed by it: let it end instead.
+    """
+    with transaction(app.engine) as connection:
+        today = business_date(app, connection)
+        withdraw_tax_rate(connection, id, business_date=today, by=caller.name)

@@ -58,6 +58,17 @@ class AlreadyBilled(Conflict):
         )
 
 
+class TooLateToWithdraw(Conflict):
+    """What was billed by can end and not be taken back. `billed`: where, and from when on it may
+    end, about the field that ends it.
+    """
+
+    code = AlreadyBilled.code
+
+    def __init__(self, what: str, billed: AlreadyBilled) -> None:
+        super().__init__(f"{what} cannot be withdrawn; end it instead: {billed.message}")
+
+
 class CurrencyMismatch(BillwrightError):
     """Two amounts of different currencies met."""
 

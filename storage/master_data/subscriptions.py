@@ -1,4 +1,4 @@
-"""Subscriptions as people keep them: listed, added, ended, and changed from a day on.
+"""Subscriptions as people keep them: listed, added, ended, changed from a day on, withdrawn.
 
 Whatever changes takes recurring revenue from that day on off the list, and reaches back into no
 month that was billed.
@@ -12,10 +12,10 @@ from decimal import Decimal
 from typing import Any
 
 from psycopg.errors import ExclusionViolation
-from sqlalchemy import ColumnElement, Connection, Row, insert, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, insert, or_, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
-from domain.errors import Conflict, InvalidField, NotFound
+from domain.errors import AlreadyBilled, Conflict, InvalidField, NotFound, TooLateToWithdraw
 from domain.plans import PlanKind
 from storage import audit
 from storage.master_data.billed_months import begin_writing, require_unbilled
@@ -126,13 +126,7 @@ def add_subscription(
     require_unbilled(connection, "starts_on", customer_id, starts_on, ends_on)
     added = _insert(connection, customer_id, plan_id, quantity, starts_on, ends_on)
     forget_from(connection, starts_on)
-    details = {
-        "id": added.id,
-        "quantity": f"{quantity:f}",
-        "starts_on": _day(starts_on),
-        "ends_on": _day(ends_on),
-    }
-    _tell(connection, added, "created", details, business_date, by)
+    _tell(connection, added, "created", _details(added), business_date, by)
     return added
 
 
@@ -202,6 +196,23 @@ def change_quantity(
     }
     _tell(connection, changed, "changed", details, business_date, by)
     return changed
+
+
+def withdraw_subscription(connection: Connection, id: int, *, business_date: date, by: str) -> None:
+    """Takes it back as if it had never been, with the audit entry of what it was.
+
+    Raises NotFound, and TooLateToWithdraw where a month of it was billed for the customer.
+    """
+    begin_writing(connection)
+    row = _row(connection, id)
+    try:
+        require_unbilled(connection, "ends_on", row.customer_id, row.starts_on, row.ends_on)
+    except AlreadyBilled as billed:
+        raise TooLateToWithdraw(f"Subscription {id}", billed) from billed
+    connection.execute(delete(subscriptions).where(subscriptions.c.id == id))
+    forget_from(connection, row.starts_on)
+    withdrawn = _kept(row)
+    _tell(connection, withdrawn, "withdrawn", _details(withdrawn), business_date, by)
 
 
 def load_subscription(connection: Connection, id: int) -> KeptSubscription:
@@ -292,6 +303,15 @@ def _kept(row: Row[Any]) -> KeptSubscription:
     return KeptSubscription(
         **{name: getattr(row, name) for name in KeptSubscription.__dataclass_fields__}
     )
+
+
+def _details(kept: KeptSubscription) -> dict[str, Any]:
+    return {
+        "id": kept.id,
+        "quantity": f"{kept.quantity:f}",
+        "starts_on": _day(kept.starts_on),
+        "ends_on": _day(kept.ends_on),
+    }
 
 
 def _day(day: date | None) -> str | None:

@@ -1,13 +1,16 @@
-"""Tax rates as people keep them: listed, added, ended. None reaches back into a billed month."""
+"""Tax rates as people keep them: listed, added, ended, withdrawn.
+
+No change reaches back into a billed month.
+"""
 
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, insert, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, insert, or_, select, tuple_, update
 
-from domain.errors import Conflict, InvalidField, NotFound
+from domain.errors import AlreadyBilled, Conflict, InvalidField, NotFound, TooLateToWithdraw
 from domain.periods import overlap
 from domain.tax import TaxRate
 from storage import audit
@@ -120,14 +123,7 @@ def add_tax_rate(
         insert(tax_rates).values(vars(rate)).returning(tax_rates.c.id)
     ).scalar_one()
     added = load_tax_rate(connection, id)
-    details |= {
-        "id": id,
-        "rate_percent": f"{rate.rate_percent:f}",
-        "name": rate.name,
-        "valid_from": rate.valid_from.isoformat(),
-        "valid_to": _day(rate.valid_to),
-    }
-    _tell(connection, added, "created", details, business_date, by)
+    _tell(connection, added, "created", details | _details(added), business_date, by)
     return added
 
 
@@ -154,6 +150,23 @@ def end_tax_rate(
     details = {"id": id, "valid_to": {"from": _day(rate.valid_to), "to": _day(valid_to)}}
     _tell(connection, rate, "changed", details, business_date, by)
     return load_tax_rate(connection, id)
+
+
+def withdraw_tax_rate(connection: Connection, id: int, *, business_date: date, by: str) -> None:
+    """Takes the rate back as if it had never been, with the audit entry of what it was.
+
+    A rate that ended for it stays ended: `end_tax_rate` with None gives it its days back.
+    Raises NotFound, and TooLateToWithdraw where a month was billed by the place's tax in its days.
+    """
+    begin_writing(connection)
+    rate = load_tax_rate(connection, id)
+    try:
+        place = (rate.country, rate.region)
+        require_untaxed(connection, "valid_to", place, rate.valid_from, rate.valid_to)
+    except AlreadyBilled as billed:
+        raise TooLateToWithdraw(f"Tax rate {id}", billed) from billed
+    connection.execute(delete(tax_rates).where(tax_rates.c.id == id))
+    _tell(connection, rate, "withdrawn", _details(rate), business_date, by)
 
 
 def _rates_of(connection: Connection, place: tuple[str, str]) -> list[KeptTaxRate]:
@@ -196,6 +209,16 @@ def _set_end(connection: Connection, id: int, valid_to: date | None) -> None:
 
 def _kept(row: Row[Any]) -> KeptTaxRate:
     return KeptTaxRate(**row._mapping)
+
+
+def _details(rate: KeptTaxRate) -> dict[str, Any]:
+    return {
+        "id": rate.id,
+        "rate_percent": f"{rate.rate_percent:f}",
+        "name": rate.name,
+        "valid_from": _day(rate.valid_from),
+        "valid_to": _day(rate.valid_to),
+    }
 
 
 def _day(day: date | None) -> str | None:

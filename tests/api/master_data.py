@@ -28,6 +28,11 @@ async def patch(product: Product, path: str, body: Any) -> Any:
     return answer.json()
 
 
+async def withdraw(product: Product, path: str) -> None:
+    answer = await product.http.delete(path)
+    assert (answer.status_code, answer.content) == (204, b""), answer.text
+
+
 async def every_page(product: Product, path: str, **wanted: Any) -> list[Any]:
     """All items, two by two."""
     found, cursor = [], None

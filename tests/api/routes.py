@@ -64,8 +64,10 @@ WRITES = [
     ("POST", "/api/billing/plans/{code}/prices"),
     ("POST", "/api/billing/subscriptions"),
     ("PATCH", "/api/billing/subscriptions/{id}"),
+    ("DELETE", "/api/billing/subscriptions/{id}"),
     ("POST", "/api/billing/tax-rates"),
     ("PATCH", "/api/billing/tax-rates/{id}"),
+    ("DELETE", "/api/billing/tax-rates/{id}"),
 ]
 """What the role finance may change."""
 ACTING_AT_ONCE = ("/retry", "/release", "/resend")

@@ -17,6 +17,7 @@ from tests.api.master_data import (
     patch,
     post,
     told,
+    withdraw,
 )
 from tests.builders import FEBRUARY, KNOWN_ANSWER, Subscriber, plan_all, subscribers
 
@@ -247,6 +248,20 @@ async def test_usage_has_no_quantity_to_change(books: Product, seed: Seed) -> No
     await refused(books, usage["id"], change, 409, "api-calls is priced by what is used")
 
 
+async def test_what_was_added_by_mistake_is_withdrawn_and_told(books: Product, seed: Seed) -> None:
+    seed(subscribers(1))
+    added = await post(books, SUBSCRIPTIONS, body(ends_on="2026-05-01"))
+    path = f"{SUBSCRIPTIONS}/{added['id']}"
+    assert await flat_revenue(books, "2026-04-15") == "198.00"
+    await withdraw(books, path)
+    assert await flat_revenue(books, "2026-04-15") == "0.00"
+    assert await days_of(books, "1001", "premium-support") == []
+    (created, withdrawn) = told(books, "subscription")
+    assert withdrawn == ("1001/premium-support", "withdrawn", created[2])
+    assert_problem(await books.http.delete(path), 404, "There is no subscription")
+    await post(books, SUBSCRIPTIONS, body())
+
+
 async def test_only_subscriptions_that_are_there_change(sellerless: Product) -> None:
     await refused(sellerless, 7, {"ends_on": None}, 404, "There is no subscription 7")
     for id in (0, 2**63):
@@ -277,6 +292,29 @@ async def test_a_billed_month_is_left_as_it_was_billed(books: Product, tmp_path:
     await post(books, SUBSCRIPTIONS, past)
     invoice = await books.get(f"{INVOICES}/INV-2026-02-0001")
     assert invoice["total"] == "312.91"
+
+
+async def test_what_was_billed_by_ends_and_is_not_withdrawn(books: Product, tmp_path: Path) -> None:
+    customers = [KNOWN_ANSWER, Subscriber("1048", 20_000, columns={"currency": "EUR"})]
+    bill_february(books, tmp_path / "files", customers)
+    usage, support, failed = (await books.get(SUBSCRIPTIONS))["items"]
+    for billed in (usage, support):
+        answer = await books.http.delete(f"{SUBSCRIPTIONS}/{billed['id']}")
+        assert_problem(
+            answer,
+            409,
+            f"Subscription {billed['id']} cannot be withdrawn; end it instead: ends_on:",
+            "2026-02 is billed already (INV-2026-02-0001)",
+            "from 2026-03-01 on",
+        )
+        assert answer.json()["type"] == "urn:billwright:already_billed"
+    await withdraw(books, f"{SUBSCRIPTIONS}/{failed['id']}")
+    left = (await books.get(SUBSCRIPTIONS))["items"]
+    assert [row["id"] for row in left] == [usage["id"], support["id"]]
+    # of billed customers too, in months that nobody was billed for
+    for days in ({"starts_on": "2026-03-01"}, {"starts_on": "2026-01-01", "ends_on": "2026-02-01"}):
+        new = body(account_number="1047", plan_code="dedicated-ip", **days)
+        await withdraw(books, f"{SUBSCRIPTIONS}/{(await post(books, SUBSCRIPTIONS, new))['id']}")
 
 
 async def test_who_failed_may_be_mended_and_is_billed_by_the_retry(

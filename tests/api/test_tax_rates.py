@@ -9,7 +9,15 @@ import pytest
 from storage.cycles import load_cycle
 from storage.engine import transaction
 from tests.api.conftest import INVOICES, Product, assert_problem
-from tests.api.master_data import TAX_RATES, bill_february, every_page, patch, post, told
+from tests.api.master_data import (
+    TAX_RATES,
+    bill_february,
+    every_page,
+    patch,
+    post,
+    told,
+    withdraw,
+)
 from tests.builders import FEBRUARY, FRENCH, Subscriber, plan_all, subscribers
 
 Seed = Callable[[Sequence[Subscriber]], None]
@@ -143,6 +151,26 @@ async def test_an_end_is_set_and_cleared_while_none_follows(books: Product, seed
     ]
 
 
+async def test_a_mistyped_rate_is_withdrawn_and_what_it_ended_opened_by_hand(
+    books: Product, seed: Seed
+) -> None:
+    seed(subscribers(1))
+    added = await post(books, TAX_RATES, {**GERMAN, "ends_previous": True})
+    path = f"{TAX_RATES}/{added['id']}"
+    await withdraw(books, path)
+    assert await days_of(books, "DE") == [("19", "2007-01-01", "2026-07-01")]
+    (_, _, created), withdrawn = told(books, "tax_rate")
+    was = {name: value for name, value in created.items() if name != "ended"}
+    assert withdrawn == ("DE", "withdrawn", was)
+    assert_problem(await books.http.delete(path), 404, "There is no tax rate")
+    await patch(books, f"{TAX_RATES}/1", {"valid_to": None})
+    await post(books, TAX_RATES, {**GERMAN, "rate_percent": "17", "ends_previous": True})
+    assert await days_of(books, "DE") == [
+        ("19", "2007-01-01", "2026-07-01"),
+        ("17", "2026-07-01", None),
+    ]
+
+
 async def test_only_rates_that_are_there_change(sellerless: Product) -> None:
     answer = await sellerless.http.patch(f"{TAX_RATES}/7", json={"valid_to": None})
     assert_problem(answer, 404, "There is no tax rate 7")
@@ -179,6 +207,20 @@ async def test_a_billed_month_is_not_taxed_again(books: Product, tmp_path: Path)
     await post(books, TAX_RATES, rate(country="US", region="CA"))
     assert await days_of(books, "DE") == [("19", "2007-01-01", None)]
     await post(books, TAX_RATES, {**GERMAN, "valid_from": "2026-03-01", "ends_previous": True})
+
+
+async def test_a_rate_that_taxed_a_month_ends_and_is_not_withdrawn(
+    books: Product, tmp_path: Path
+) -> None:
+    bill_february(books, tmp_path / "files", subscribers(1))
+    answer = await books.http.delete(f"{TAX_RATES}/1")
+    words = "Tax rate 1 cannot be withdrawn; end it instead: valid_to: 2026-02 is billed already"
+    assert_problem(answer, 409, words, "from 2026-03-01 on")
+    await post(books, TAX_RATES, {**GERMAN, "valid_from": "2026-03-01", "ends_previous": True})
+    assert_problem(await books.http.delete(f"{TAX_RATES}/1"), 409, words)
+    assert len(await days_of(books, "DE")) == 2
+    unused = await post(books, TAX_RATES, rate())
+    await withdraw(books, f"{TAX_RATES}/{unused['id']}")
 
 
 async def test_who_needs_no_rate_stands_in_no_rates_way(books: Product, tmp_path: Path) -> None:
