@@ -24,6 +24,7 @@ _STATUS: dict[type[BillwrightError], HTTPStatus] = {
 
 _DATABASE_AWAY = (OperationalError, InterfaceError, PoolTimeout)
 _TEMPORAL_AWAY = (RPCError, RPCTimeoutOrCancelledError)
+_LOCK_TIMEOUT = "55P03"  # PostgreSQL's lock_not_available
 _UNAVAILABLE = "does not answer; nothing was changed that you cannot ask again."
 _EXAMPLES = {
     HTTPStatus.BAD_REQUEST: (
@@ -139,8 +140,17 @@ def _unreadable() -> JSONResponse:
 
 
 async def _unavailable(request: Request, error: Exception) -> JSONResponse:
+    again = {"Retry-After": "5"}
+    if isinstance(error, OperationalError) and _sqlstate(error) == _LOCK_TIMEOUT:
+        detail = "Somebody else is writing; try again in a moment. Nothing was changed."
+        return problem(503, "busy", detail, headers=again)
     part = "PostgreSQL" if isinstance(error, _DATABASE_AWAY) else "Temporal"
-    return problem(503, "unavailable", f"{part} {_UNAVAILABLE}", headers={"Retry-After": "5"})
+    return problem(503, "unavailable", f"{part} {_UNAVAILABLE}", headers=again)
+
+
+def _sqlstate(error: OperationalError) -> str | None:
+    """None where PostgreSQL did not answer."""
+    return getattr(error.orig, "sqlstate", None)
 
 
 def is_outage(error: Exception) -> bool:

@@ -193,8 +193,6 @@ def change_customer(
     What changes nothing is told nowhere. Raises NotFound, InvalidField for values that do not fit
     the others, and Conflict for a currency that was billed in.
     """
-    if "currency" in changes:
-        begin_writing(connection)
     row = customer_row(connection, account_number, for_change=True)
     before = {name: getattr(row, name) for name in customers.c.keys()}  # noqa: SIM118
     after = checked_customer({**before, **changes}, policies=policy_codes(connection))
@@ -202,6 +200,7 @@ def change_customer(
     if not changed:
         return _customer(row)
     if "currency" in changed:
+        begin_writing(connection)
         _leave_currency(connection, row)
     connection.execute(update(customers).where(customers.c.id == row.id).values(changed))
     details = {name: {"from": before[name], "to": value} for name, value in changed.items()}

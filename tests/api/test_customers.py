@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from storage.engine import transaction
+from storage.master_data import billed_months
+from storage.recurring import lock_writers
 from tests.api.conftest import INVOICES, BilledMonth, Product, assert_problem
 from tests.api.master_data import (
     CUSTOMERS,
@@ -293,3 +295,19 @@ async def test_the_currency_changes_until_something_was_billed_in_it(
     mended = await patch(books, f"{CUSTOMERS}/1002", {"currency": "USD"})
     assert mended["currency"] == "USD"
     assert (await books.get(MRR, params={"as_of": "2026-02-28"}))["unrated"] == 0
+
+
+async def test_only_another_currency_waits_for_who_is_writing(
+    books: Product, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(billed_months, "_PATIENCE", "10ms")
+    await post(books, CUSTOMERS, customer())
+    path = f"{CUSTOMERS}/1201"
+    with transaction(books.engine) as importing:
+        lock_writers(importing)
+        same = await patch(books, path, {"currency": "USD", "name": "Renamed"})
+        behind = await books.http.patch(path, json={"currency": "EUR"})
+    assert (same["currency"], same["name"]) == ("USD", "Renamed")
+    assert_problem(behind, 503, "Somebody else is writing; try again in a moment")
+    assert (behind.json()["type"], behind.headers["retry-after"]) == ("urn:billwright:busy", "5")
+    assert (await patch(books, path, {"currency": "EUR"}))["currency"] == "EUR"
