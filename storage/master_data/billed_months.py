@@ -6,7 +6,7 @@ skipped is rated anew at the cycle's next retry, so what mends that may reach ba
 
 from datetime import date
 
-from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, text
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select, text
 
 from domain.errors import AlreadyBilled
 from domain.periods import BillingPeriod
@@ -81,11 +81,24 @@ def require_no_cycle_since(connection: Connection, field: str, first: date) -> N
 
 
 def _refuse_billed(connection: Connection, field: str, *conditions: ColumnElement[bool]) -> None:
+    last = connection.execute(_last_billed(*conditions)).one_or_none()
+    if last is not None:
+        period = BillingPeriod.of(last.period_start)
+        raise AlreadyBilled(field, str(period), last.number or "a draft", period.end)
+
+
+def _last_billed(*conditions: ColumnElement[bool]) -> Select[tuple[str | None, date]]:
     item = billing_cycle_items
     rated_anew = and_(invoices.c.status == "draft", item.c.outcome.in_(("failed", "skipped")))
-    last = connection.execute(
+    # the unique key of the items finds them: nobody else writes meanwhile
+    of_invoice = and_(
+        item.c.cycle_id == invoices.c.cycle_id,
+        item.c.customer_id == invoices.c.customer_id,
+        item.c.invoice_id == invoices.c.id,
+    )
+    return (
         select(invoices.c.number, invoices.c.period_start)
-        .outerjoin(item, item.c.invoice_id == invoices.c.id)
+        .outerjoin(item, of_invoice)
         .where(
             invoices.c.status != "void",
             or_(item.c.outcome.is_(None), ~rated_anew),
@@ -93,7 +106,4 @@ def _refuse_billed(connection: Connection, field: str, *conditions: ColumnElemen
         )
         .order_by(invoices.c.period_start.desc())
         .limit(1)
-    ).one_or_none()
-    if last is not None:
-        period = BillingPeriod.of(last.period_start)
-        raise AlreadyBilled(field, str(period), last.number or "a draft", period.end)
+    )

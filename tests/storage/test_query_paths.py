@@ -7,7 +7,7 @@ from datetime import date
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, Select, text
+from sqlalchemy import ColumnElement, Engine, Select, text
 
 from domain.periods import BillingPeriod
 from storage.arrivals import _WAITING as WAITING
@@ -19,30 +19,40 @@ from storage.collection import _CASE as CASE
 from storage.customers import USAGE_OF_CUSTOMERS
 from storage.engine import transaction
 from storage.invoices import InvoiceFilter, Overdue, page_of
+from storage.master_data.billed_months import _last_billed as last_billed
 from storage.reports.collections_queries import CASES, RECEIVABLES
 from storage.review import _QUEUE as QUEUE
+from storage.tables import invoices
 from storage.waiting import _WAITING as STANDING
 from storage.webhooks import _TAKE_UP as TAKE_UP
 from tests.builders import FEBRUARY, SELLER, customer_row
 
 ROWS = """
+    INSERT INTO billing_cycles (period_start, status, issued_on, terms_days, hold_reminders)
+    SELECT date '2022-01-01' + n * interval '1 month', 'closed', '2026-03-01', 30, false
+    FROM generate_series(0, 50) n;
+    INSERT INTO documents (sha256, media_type, content)
+    VALUES (repeat('0', 64), 'application/pdf', '');
+
     INSERT INTO billing_events (customer_id, metric, occurred_at, quantity, event_id)
     SELECT n % 500, 'api_calls', timestamptz '2026-01-01' + n * interval '2 minutes', n, 'e' || n
     FROM generate_series(1, 40000) n;
 
-    INSERT INTO invoices (number, customer_id, period_start, kind, status, currency, usage_amount,
-        subscription_amount, proration_amount, subtotal, tax, total, tax_lines, segment, customer,
-        seller_version, issued_on, due_on, issued_at)
-    SELECT 'INV-' || n, 1 + n % 400, date '2022-01-01' + n / 400 * interval '1 month', 'regular',
+    INSERT INTO invoices (number, customer_id, cycle_id, period_start, kind, status, currency,
+        usage_amount, subscription_amount, proration_amount, subtotal, tax, total, tax_lines,
+        segment, customer, seller_version, issued_on, due_on, issued_at, pdf_sha256)
+    SELECT 'INV-' || n, 1 + n % 400, 1 + n / 400,
+        date '2022-01-01' + n / 400 * interval '1 month', 'regular',
         CASE WHEN n % 50 = 0 THEN 'overdue' ELSE 'paid' END, 'USD', n, 0, 0, n, 0, n, '[]',
         (ARRAY['startup', 'mid_market', 'enterprise'])[1 + n % 3], '{}', 1, '2026-01-01',
-        date '2026-01-01' + n % 700, now()
+        date '2026-01-01' + n % 700, now(), repeat('0', 64)
     FROM generate_series(1, 20000) n;
+
+    INSERT INTO billing_cycle_items (cycle_id, customer_id, account_number, outcome, invoice_id)
+    SELECT cycle_id, customer_id, customer_id::text, 'issued', id FROM invoices;
 """
 
 COLLECTED = """
-    INSERT INTO billing_cycles (period_start, status, issued_on, terms_days, hold_reminders)
-    VALUES ('2026-02-01', 'closed', '2026-03-01', 30, false);
     UPDATE invoices SET collection_state = CASE status WHEN 'paid' THEN 'paid' ELSE 'issued' END,
         settled_on = CASE status WHEN 'paid' THEN date '2026-01-02' END;
 
@@ -198,6 +208,7 @@ def test_revenue_by_period_and_segment_is_read_by_index(filled: Engine) -> None:
 
 BIG = {
     "invoices",
+    "billing_cycle_items",
     "payments",
     "emails",
     "audit_log",
@@ -301,6 +312,20 @@ def test_mail_that_waits_for_a_person_is_counted_by_index(filled: Engine) -> Non
 def test_months_that_nobody_billed_are_found_by_index(filled: Engine) -> None:
     nodes = plan_of(filled, UNBILLED.text, first=date(2025, 1, 1), latest=date(2026, 2, 1))
     assert read_as_a_whole(nodes) == set()
+
+
+ANY_CUSTOMER = invoices.c.customer_id == 8
+ANY_PLACE = invoices.c.segment == "startup"
+
+
+@pytest.mark.parametrize("condition", [ANY_CUSTOMER, ANY_PLACE], ids=["customer", "place"])
+def test_the_last_month_that_was_billed_is_found_by_index(
+    filled: Engine, condition: ColumnElement[bool]
+) -> None:
+    recent = invoices.c.period_start >= date(2026, 1, 1)
+    nodes = plan_of(filled, as_text(filled, last_billed(condition, recent)))
+    assert read_as_a_whole(nodes) == set()
+    assert "billing_cycle_items_cycle_id_customer_id_key" in indexes(nodes)
 
 
 # --- looking for invoices
