@@ -110,11 +110,15 @@ def _person(request: Request, token: str, app: Services) -> Caller | None:
     return None if person is None else person.as_caller()
 
 
+def may_act_as(caller: Caller, role: Role) -> bool:
+    return role in _MAY_ALSO[caller.role]
+
+
 def require(role: Role) -> Callable[..., Caller]:
     """A dependency that lets in only callers who may act as `role`, and tells who calls."""
 
     def check(caller: Annotated[Caller, Depends(_caller)]) -> Caller:
-        if role not in _MAY_ALSO[caller.role]:
+        if not may_act_as(caller, role):
             raise HTTPException(
                 403, f"This needs the role {role}; {caller.name!r} has {caller.role}."
             )

@@ -297,7 +297,8 @@ class TimelineOut(Schema):
 
 
 class Me(Schema):
-    """Who calls. `role`: admin, finance or viewer. `email` is null for a key.
+    """Who calls. `role`: admin, finance or viewer. `may_act`: whether they may change something.
+    `email` is null for a key.
 
     `business_date` is today in the seller's zone; a demonstration has days of its own.
     """
@@ -308,6 +309,7 @@ class Me(Schema):
             "example": {
                 "name": "Ada Lovelace",
                 "role": "finance",
+                "may_act": True,
                 "email": "ada@meridian-api.example",
                 "business_date": "2026-03-01",
             }
@@ -316,6 +318,7 @@ class Me(Schema):
 
     name: str
     role: str
+    may_act: bool
     email: str | None
     business_date: date
 

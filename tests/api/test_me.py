@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
+import pytest
 
 from storage.access import Role
 from tests.api.conftest import Product, bearer
@@ -23,6 +24,7 @@ async def test_a_person_is_told_by_name_and_address(books: Product) -> None:
     assert answer.json() == {
         "name": "The viewer person",
         "role": "viewer",
+        "may_act": False,
         "email": "viewer@billwright.example",
         "business_date": "2026-03-01",
     }
@@ -32,6 +34,15 @@ async def test_a_key_has_a_name_and_no_address(books: Product) -> None:
     key = bearer(books.engine, Role.ADMIN, "month-end")
     found = await books.get(ME, headers={"Authorization": key})
     assert (found["name"], found["role"], found["email"]) == ("month-end", "admin", None)
+
+
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.FINANCE, Role.ADMIN])
+async def test_whoever_may_act_may_change_what_the_finance_team_may(
+    books: Product, role: Role
+) -> None:
+    headers = {"Authorization": bearer(books.engine, role, "somebody")}
+    tried = await books.http.post("/api/billing/plans", json={}, headers=headers)
+    assert (await books.get(ME, headers=headers))["may_act"] is (tried.status_code != 403)
 
 
 async def test_the_business_date_is_the_demonstrations_own(books: Product, tmp_path: Path) -> None:
