@@ -22,4 +22,5 @@ def show(app: App, caller: Viewer) -> Me:
         may_act=may_act_as(caller, Role.FINANCE),
         email=caller.email,
         business_date=today,
+        day_seconds=app.settings.day_seconds,
     )

@@ -300,7 +300,8 @@ class Me(Schema):
     """Who calls. `role`: admin, finance or viewer. `may_act`: whether they may change something.
     `email` is null for a key.
 
-    `business_date` is today in the seller's zone; a demonstration has days of its own.
+    `business_date` is today in the seller's zone; a demonstration has days of its own, of
+    `day_seconds` each, which is null otherwise.
     """
 
     model_config = ConfigDict(
@@ -312,6 +313,7 @@ class Me(Schema):
                 "may_act": True,
                 "email": "ada@meridian-api.example",
                 "business_date": "2026-03-01",
+                "day_seconds": None,
             }
         },
     )
@@ -321,6 +323,7 @@ class Me(Schema):
     may_act: bool
     email: str | None
     business_date: date
+    day_seconds: int | None
 
 
 class Page(BaseModel, Generic[Item]):

@@ -20,7 +20,7 @@ from domain.plans import PlanKind
 from storage import audit
 from storage.master_data.billed_months import begin_writing, require_unbilled
 from storage.recurring import forget_from
-from storage.tables import customers, pricing_plans, subscriptions
+from storage.tables import customers, plan_prices, pricing_plans, subscriptions
 
 SUBJECT = "subscription"
 
@@ -108,23 +108,27 @@ def add_subscription(
 ) -> KeptSubscription:
     """Adds a subscription on the days `[starts_on, ends_on)`, with the audit entry.
 
-    Raises InvalidField for an unknown customer or plan, or an end that is not after the beginning,
-    AlreadyBilled where a month of it was billed, and Conflict where another one overlaps.
+    Raises InvalidField for an unknown customer or plan, a plan without a price in the customer's
+    currency, or an end that is not after the beginning, AlreadyBilled where a month of it was
+    billed, and Conflict where another one overlaps.
     """
     begin_writing(connection)
-    customer_id = connection.execute(
-        select(customers.c.id).where(customers.c.account_number == account_number)
-    ).scalar_one_or_none()
+    customer = connection.execute(
+        select(customers.c.id, customers.c.currency).where(
+            customers.c.account_number == account_number
+        )
+    ).one_or_none()
     plan_id = connection.execute(
         select(pricing_plans.c.id).where(pricing_plans.c.code == plan_code)
     ).scalar_one_or_none()
-    if customer_id is None:
+    if customer is None:
         raise InvalidField("account_number", f"{account_number} is no customer; add it first.")
     if plan_id is None:
         raise InvalidField("plan_code", f"{plan_code} is no plan; add it first.")
     _require_after(starts_on, ends_on)
-    require_unbilled(connection, "starts_on", customer_id, starts_on, ends_on)
-    added = _insert(connection, customer_id, plan_id, quantity, starts_on, ends_on)
+    _require_price(connection, plan_code, plan_id, customer.currency)
+    require_unbilled(connection, "starts_on", customer.id, starts_on, ends_on)
+    added = _insert(connection, customer.id, plan_id, quantity, starts_on, ends_on)
     forget_from(connection, starts_on)
     _tell(connection, added, "created", _details(added), business_date, by)
     return added
@@ -285,6 +289,18 @@ def _row(connection: Connection, id: int) -> Row[Any]:
     if row is None:
         raise NotFound(f"There is no subscription {id}.")
     return row
+
+
+def _require_price(connection: Connection, plan_code: str, plan_id: int, currency: str) -> None:
+    """Raises InvalidField where every cycle would fail the customer for want of a price."""
+    priced = select(plan_prices.c.plan_id).where(
+        plan_prices.c.plan_id == plan_id, plan_prices.c.currency == currency
+    )
+    if connection.execute(priced.limit(1)).first() is None:
+        raise InvalidField(
+            "plan_code",
+            f"{plan_code} has no price in {currency}, the customer's currency; add one first.",
+        )
 
 
 def _require_after(starts_on: date, ends_on: date | None) -> None:

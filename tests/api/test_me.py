@@ -27,6 +27,7 @@ async def test_a_person_is_told_by_name_and_address(books: Product) -> None:
         "may_act": False,
         "email": "viewer@billwright.example",
         "business_date": "2026-03-01",
+        "day_seconds": 86_400,
     }
 
 

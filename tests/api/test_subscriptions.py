@@ -144,6 +144,17 @@ async def test_a_subscription_that_makes_no_sense_is_refused(
     assert await days_of(books, "1001", "premium-support") == []
 
 
+async def test_a_plan_without_a_price_in_the_customers_currency_is_refused(
+    books: Product, seed: Seed
+) -> None:
+    seed([Subscriber("1001", columns={"currency": "EUR"})])
+    answer = await books.http.post(SUBSCRIPTIONS, json=body(plan_code="dedicated-ip"))
+    assert_problem(answer, 422, "plan_code", "no price in EUR")
+    price = {"currency": "EUR", "unit_price": "45.00", "valid_from": "2026-03-01"}
+    await post(books, "/api/billing/plans/dedicated-ip/prices", price)
+    await post(books, SUBSCRIPTIONS, body(plan_code="dedicated-ip"))
+
+
 async def test_what_overlaps_is_refused_with_the_other_named(books: Product, seed: Seed) -> None:
     seed(subscribers(2))
     first = await post(books, SUBSCRIPTIONS, body(ends_on="2026-04-01"))

@@ -241,3 +241,27 @@ async def test_a_rate_that_overlaps_is_refused(house: Product, sit_down: SitDown
     await form.get_by_role("button", name="Add the rate").click()
     await expect(page.get_by_role("alert")).to_contain_text("19")
     await expect(form.get_by_label("Percent")).to_have_value("16")
+
+
+async def test_what_was_added_by_mistake_is_withdrawn(house: Product, sit_down: SitDown) -> None:
+    desk = await sit_down(house)
+    page = await desk.open("/customers/1001")
+    await page.get_by_text("Subscribe to a plan").click()
+    await page.get_by_label("Plan", exact=True).select_option("Premium support")
+    await page.get_by_label("First day", exact=True).fill("2026-04-01")
+    await page.get_by_role("button", name="Subscribe").click()
+    row = page.get_by_role("row", name="Premium support").first
+    await row.get_by_text("Change").first.click()
+    await row.get_by_label("What").select_option("Was a mistake: withdraw it")
+    await row.get_by_role("button", name="Save").click()
+    await desk.told("It is withdrawn")
+    rows = (await house.get(f"{CUSTOMERS}/1001"))["subscriptions"]
+    assert [one["plan_code"] for one in rows] == ["api-calls"]
+
+    await desk.open("/tax-rates")
+    row = page.get_by_role("row", name="DE")
+    await row.get_by_text("Change").click()
+    await row.get_by_label("What").select_option("Was a mistake: withdraw it")
+    await row.get_by_role("button", name="Save").click()
+    await desk.told("The rate is withdrawn")
+    assert (await house.get("/api/billing/tax-rates"))["items"] == []
