@@ -10,7 +10,8 @@ from starlette.types import ASGIApp
 
 from console import bank, billing, customers, home, invoices, plans, review, tax_rates
 from console.billing_api import NotLoggedIn, Refused
-from console.visit import HOME, STATIC, html, leave_notice
+from console.rendering import HOME, STATIC, html
+from console.visit import leave_notice
 
 PARTS = (home, billing, invoices, review, bank, customers, plans, tax_rates)
 _TITLES = {

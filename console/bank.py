@@ -6,8 +6,9 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, Response
 
 from console.billing_api import FormRefused, under
+from console.forms import Fields, figure
 from console.showing import plural
-from console.visit import Fields, Visitor, figure
+from console.visit import Visitor
 
 router = APIRouter(prefix="/bank")
 

@@ -7,7 +7,8 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, Response
 
 from console.billing_api import FormRefused, Refused, under
-from console.visit import Fields, Visitor
+from console.forms import Fields
+from console.visit import Visitor
 
 router = APIRouter(prefix="/billing")
 

@@ -8,7 +8,8 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, Response
 
 from console.billing_api import FormRefused, Refused, under
-from console.visit import Actor, Fields, Visit, Visitor, figure, given
+from console.forms import Fields, figure, given
+from console.visit import Actor, Visit, Visitor
 
 router = APIRouter()
 

@@ -7,8 +7,9 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, Response
 
 from console.billing_api import FormRefused, Refused, under
+from console.forms import Fields, figure
 from console.told import told
-from console.visit import Fields, Visitor, figure
+from console.visit import Visitor
 
 router = APIRouter(prefix="/invoices")
 

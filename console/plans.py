@@ -7,7 +7,8 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, Response
 
 from console.billing_api import FormRefused, under
-from console.visit import Actor, Fields, Visit, Visitor, figure
+from console.forms import Fields, figure
+from console.visit import Actor, Visit, Visitor
 
 router = APIRouter()
 

@@ -6,9 +6,10 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, Response
 
 from console.billing_api import FormRefused, under
+from console.forms import Fields, given
 from console.showing import words
 from console.told import told
-from console.visit import Fields, Visit, Visitor, given
+from console.visit import Visit, Visitor
 
 router = APIRouter(prefix="/review")
 

@@ -7,7 +7,8 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, Response
 
 from console.billing_api import FormRefused, Refused, under
-from console.visit import Fields, Visit, Visitor, figure, given
+from console.forms import Fields, figure, given
+from console.visit import Visit, Visitor
 
 router = APIRouter(prefix="/tax-rates")
 

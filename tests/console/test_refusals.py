@@ -2,8 +2,8 @@
 
 import pytest
 
+from console.forms import figure
 from console.refusals import in_words
-from console.visit import figure
 
 
 def invalid(field: str, reason: str) -> dict[str, object]:
