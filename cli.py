@@ -21,6 +21,7 @@ from rich.table import Table
 from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
 from temporalio.client import WorkflowFailureError
+from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
 from api.cycle_orders import order_cycle, order_retry
@@ -36,6 +37,7 @@ from storage.exports import EXPORTS, write_export
 from storage.importing.directory import import_directory
 from storage.importing.problems import ImportRefused
 from storage.schema import migrate
+from workflows.billing_cycle import DISCARDED
 from workflows.connection import connect
 from workflows.contracts.cycle import ClosedCycle
 from workflows.ids import billing_cycle_id
@@ -69,6 +71,8 @@ def main() -> None:
     except OperationalError as outage:
         _fail(f"PostgreSQL does not answer ({outage.orig}); start it and try again.")
     except WorkflowFailureError as failure:
+        if isinstance(failure.cause, ApplicationError) and failure.cause.type == DISCARDED:
+            _fail(failure.cause.message)
         _fail(f"The cycle broke down ({failure.cause}); mend the cause and run the command again.")
     except (RPCError, RuntimeError) as outage:
         _fail(f"Temporal does not answer ({outage}); start it and try again.")
@@ -94,7 +98,9 @@ def cycle(
         datetime | None,
         typer.Option(formats=["%Y-%m-%d"], help="Date of the invoices; today if left out."),
     ] = None,
-    hold_reminders: Annotated[bool, typer.Option(help="Send no reminder until released.")] = False,
+    hold_reminders: Annotated[
+        bool | None, typer.Option(help="Send no reminder until released.")
+    ] = None,
     retry: Annotated[bool, typer.Option("--retry", help="Bill again what failed.")] = False,
 ) -> None:
     """Runs a billing cycle, or follows the one that runs or has run."""

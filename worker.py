@@ -208,6 +208,7 @@ def build_workers(
             cycle.plan_page,
             cycle.finish_plan,
             cycle.begin_issue,
+            cycle.discard_plan,
             cycle.list_drafts,
             cycle.close_cycle,
             issuing.render_invoice,

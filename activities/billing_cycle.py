@@ -5,13 +5,15 @@ from temporalio import activity
 
 from domain.periods import BillingPeriod
 from domain.tax import TaxPolicy
-from storage import cycles, planning
+from storage import cycles, discarding, planning
 from storage.engine import transaction
 from storage.price_list import load_price_list
 from workflows.contracts.cycle import (
     ClosedCycle,
     CycleOrder,
     CycleStep,
+    DiscardedPlan,
+    DiscardOrder,
     DraftsOrder,
     DraftsPage,
     DraftToIssue,
@@ -30,13 +32,18 @@ class CycleActivities:
 
     @activity.defn
     def open_cycle(self, order: CycleOrder) -> None:
+        period = BillingPeriod.parse(order.period)
         with transaction(self._engine) as connection:
+            if not order.opens:
+                cycles.take_up_cycle(connection, period, actor=order.requested_by)
+                return
             cycles.open_cycle(
                 connection,
-                BillingPeriod.parse(order.period),
+                period,
                 issued_on=order.issued_on,
                 terms_days=order.terms_days,
                 hold_reminders=order.hold_reminders,
+                pause_before_issue=order.pause_before_issue,
                 actor=order.requested_by,
             )
 
@@ -68,6 +75,17 @@ class CycleActivities:
             cycles.move_cycle(
                 connection, BillingPeriod.parse(step.period), "issuing", actor=step.actor
             )
+
+    @activity.defn(no_thread_cancel_exception=True)
+    def discard_plan(self, order: DiscardOrder) -> DiscardedPlan:
+        with transaction(self._engine) as connection:
+            drafts = discarding.discard_plan(
+                connection,
+                BillingPeriod.parse(order.period),
+                order.cycle_id,
+                actor=order.actor,
+            )
+        return DiscardedPlan(drafts)
 
     @activity.defn
     def list_drafts(self, order: DraftsOrder) -> DraftsPage:

@@ -1,21 +1,30 @@
-"""Billing cycles over HTTP: start, follow, pause, resume, retry."""
+"""Billing cycles over HTTP: start, follow, pause, resume, discard, retry."""
 
+import asyncio
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Response
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
-from temporalio.client import WorkflowExecutionStatus, WorkflowQueryFailedError
+from temporalio.client import (
+    WorkflowExecutionStatus,
+    WorkflowQueryFailedError,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
+)
+from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from api.cycle_orders import order_cycle, order_retry
+from api.cycle_orders import order_cycle, order_discard, order_retry, plan_waits
 from api.dependencies import App, Finance, Services, Viewer
+from api.invoice_signals import reason_of
 from api.schemas import (
     CycleCustomer,
     CycleDetail,
     CycleOut,
     CycleRequest,
+    Discarded,
     Failure,
     Page,
     Period,
@@ -31,13 +40,14 @@ from workflows.billing_cycle import BillingCycle
 from workflows.contracts.collection import ReleaseOrder
 from workflows.contracts.cycle import CycleProgress
 from workflows.ids import billing_cycle_id
-from workflows.starting import release_cycle, retry_cycle, start_cycle
+from workflows.starting import discard_plan, release_cycle, retry_cycle, start_cycle
 
 router = APIRouter(prefix="/api/billing/cycles", tags=["billing cycles"])
 
 PeriodPath = Annotated[Period, Path(description="The month, YYYY-MM.")]
 Outcome = Literal["drafted", "issued", "skipped", "failed"]
 _QUERY_PATIENCE = timedelta(seconds=2)
+_DISCARD_SECONDS = 30.0
 
 
 @router.post("", status_code=202, summary="Start a billing cycle")
@@ -46,7 +56,8 @@ async def start(
 ) -> CycleDetail:
     """Rates the period for every customer and issues the invoices.
 
-    A second request for the same period answers the cycle that exists.
+    A second request for the same period answers the cycle that exists. While its plan waits to be
+    issued, one that orders something else is refused: `discard` the plan first.
     """
     period = BillingPeriod.parse(request.period)
     order = await run_in_threadpool(
@@ -140,13 +151,46 @@ async def resume(period: PeriodPath, app: App, caller: Finance) -> CycleDetail:
 
 @router.post("/{period}/retry", status_code=202, summary="Bill what failed once more")
 async def retry(period: PeriodPath, app: App, caller: Finance) -> CycleDetail:
-    """Bills who failed, once the cause is mended; also who was skipped, left over, or is new."""
+    """Bills who failed, once the cause is mended; also who was skipped, left over, or is new.
+
+    Refused while the plan waits to be issued.
+    """
     parsed = BillingPeriod.parse(period)
     order = await run_in_threadpool(
         order_retry, app.engine, app.settings, parsed, requested_by=caller.name
     )
+    if await _waits_to_be_issued(app, parsed):
+        raise plan_waits(parsed)
     await retry_cycle(app.temporal, order, task_queue=app.settings.task_queue)
     return await _detail(app, parsed)
+
+
+@router.post("/{period}/discard", summary="Throw a plan away")
+async def discard(period: PeriodPath, app: App, caller: Finance) -> Discarded:
+    """Deletes a plan of which nothing was issued, with its drafts; the month has no cycle then.
+
+    Master data of the month may be changed, and the month started anew, with other dates if
+    wanted; the numbers of the invoices begin anew too. Refused once the issue has begun.
+    """
+    parsed = BillingPeriod.parse(period)
+    order, discarding = await run_in_threadpool(
+        order_discard, app.engine, app.settings, parsed, requested_by=caller.name
+    )
+    try:
+        async with asyncio.timeout(_DISCARD_SECONDS):
+            plan = await discard_plan(
+                app.temporal, order, discarding, task_queue=app.settings.task_queue
+            )
+    except WorkflowUpdateFailedError as failure:
+        raise Conflict(reason_of(failure)) from failure
+    except WorkflowAlreadyStartedError as error:
+        raise Conflict(f"The cycle of {parsed} is closed; credit or void what is wrong.") from error
+    except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
+        raise Conflict(
+            f"The plan of {parsed} is not discarded yet, since no worker has answered; "
+            "look at the cycle again in a minute."
+        ) from error
+    return Discarded(period=str(parsed), drafts=plan.drafts)
 
 
 @router.post("/{period}/release", status_code=202, summary="Release held reminders")
@@ -186,7 +230,7 @@ async def _detail(app: Services, period: BillingPeriod) -> CycleDetail:
     running = await _is_running(app, period)
     detail = await run_in_threadpool(_read, app, period)
     if detail is None:
-        if running is None:
+        if not running:
             raise NotFound(f"There is no billing cycle for {period}; start it first.")
         return CycleDetail(
             period=str(period), status="queued", workflow_url=workflow_url(app, period)
@@ -197,6 +241,19 @@ async def _detail(app: Services, period: BillingPeriod) -> CycleDetail:
         detail.paused = progress.paused
         detail.in_flight = list(progress.in_flight)
     return detail
+
+
+async def _waits_to_be_issued(app: Services, period: BillingPeriod) -> bool:
+    """Whether a plan of which nothing is issued was paused."""
+
+    def read() -> bool:
+        with transaction(app.engine) as connection:
+            return not cycles.load_cycle(connection, period).issue_began
+
+    if not await run_in_threadpool(read) or not await _is_running(app, period):
+        return False
+    progress = await _progress(app, period)
+    return progress is not None and progress.paused
 
 
 def workflow_url(app: Services, period: BillingPeriod) -> str:

@@ -152,11 +152,11 @@ async def _page(app: Services, number: str, update: str, request: PageRequest) -
             app.temporal, order, update, request, task_queue=app.settings.task_queue
         )
     except WorkflowUpdateFailedError as failure:
-        raise Conflict(_reason(failure)) from failure
+        raise Conflict(reason_of(failure)) from failure
 
 
-def _reason(failure: WorkflowUpdateFailedError) -> str:
-    """What the innermost failure says."""
+def reason_of(failure: WorkflowUpdateFailedError) -> str:
+    """Why an update was refused: what the innermost failure says."""
     cause: BaseException = failure
     while cause.__cause__ is not None:
         cause = cause.__cause__

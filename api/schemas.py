@@ -102,6 +102,17 @@ class ToCollectOut(Schema):
     total: Amount
 
 
+class Discarded(Schema):
+    """A plan that was thrown away; `drafts`: how many invoices it would have become."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"example": {"period": "2026-02", "drafts": 200}}
+    )
+
+    period: str
+    drafts: int
+
+
 class Failure(Schema):
     """A customer who could not be billed. `number` is the draft's, where there is one."""
 

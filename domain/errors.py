@@ -46,16 +46,25 @@ class Conflict(BillwrightError):
 
 class AlreadyBilled(Conflict):
     """A change would reach back into a month that was billed. `billed_as`: the invoice, or the
-    cycle; `free_from`: first day from which it may count.
+    cycle; `free_from`: first day from which it may count; `planned`: nothing is issued yet.
     """
 
     code = "already_billed"
 
-    def __init__(self, field: str, period: str, billed_as: str, free_from: date) -> None:
-        super().__init__(
-            f"{field}: {period} is billed already ({billed_as}) and is not rated again; let the "
-            f"change count from {free_from} on, and settle what differs by a credit note."
-        )
+    def __init__(
+        self, field: str, period: str, billed_as: str, free_from: date, *, planned: bool
+    ) -> None:
+        if planned:
+            message = (
+                f"{field}: {period} is planned already ({billed_as}); discard the plan first and "
+                f"start the month again, or let the change count from {free_from} on."
+            )
+        else:
+            message = (
+                f"{field}: {period} is billed already ({billed_as}) and is not rated again; let "
+                f"the change count from {free_from} on, and settle what differs by a credit note."
+            )
+        super().__init__(message)
 
 
 class TooLateToWithdraw(Conflict):

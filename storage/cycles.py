@@ -89,6 +89,7 @@ def open_cycle(
     issued_on: date,
     terms_days: int,
     hold_reminders: bool,
+    pause_before_issue: bool = False,
     actor: str,
 ) -> Cycle:
     """The period's cycle, made if there is none; one that was closed is opened again, for a retry.
@@ -103,6 +104,7 @@ def open_cycle(
             issued_on=issued_on,
             terms_days=terms_days,
             hold_reminders=hold_reminders,
+            pause_before_issue=pause_before_issue,
         )
         .on_conflict_do_nothing(index_elements=["period_start"])
         .returning(billing_cycles.c.id)
@@ -112,19 +114,42 @@ def open_cycle(
             connection,
             audit.AuditEntry(issued_on, actor, "cycle", str(period), "opened", None, "planning"),
         )
-    elif _cycle_row(connection, period).status == "closed":
+        return load_cycle(connection, period)
+    return take_up_cycle(connection, period, actor=actor)
+
+
+def take_up_cycle(connection: Connection, period: BillingPeriod, *, actor: str) -> Cycle:
+    """The period's cycle, opened again if it was closed. Raises NotFound if there is none."""
+    if _cycle_row(connection, period).status == "closed":
         move_cycle(connection, period, "planning", actor=actor)
     return load_cycle(connection, period)
+
+
+def find_cycle(connection: Connection, period: BillingPeriod) -> Cycle | None:
+    """The period's cycle; None if nobody started it, or its plan was discarded."""
+    try:
+        return load_cycle(connection, period)
+    except NotFound:
+        return None
 
 
 def load_cycle(connection: Connection, period: BillingPeriod, *, for_update: bool = False) -> Cycle:
     """Raises NotFound if there is none. `for_update`: others wait for this transaction."""
     row = _cycle_row(connection, period, for_update=for_update)
-    return Cycle(row.id, period, row.issued_on, row.terms_days)
+    return Cycle(
+        row.id,
+        period,
+        row.issued_on,
+        row.terms_days,
+        row.hold_reminders,
+        row.pause_before_issue,
+        issue_began=row.issue_began_at is not None,
+    )
 
 
 def move_cycle(connection: Connection, period: BillingPeriod, to: str, *, actor: str) -> None:
-    """Sets the cycle's status, with the time of planning and closing, and tells the audit log.
+    """Sets the cycle's status, with the time of planning, issue and closing, and tells the audit
+    log. The issue has begun for good, so its time is the first one.
 
     A cycle that has the status already is left alone, so that a retried step changes nothing.
     """
@@ -133,6 +158,7 @@ def move_cycle(connection: Connection, period: BillingPeriod, to: str, *, actor:
         return
     stamps: dict[str, Any] = {
         "planned": {"planned_at": func.now()},
+        "issuing": {"issue_began_at": func.coalesce(billing_cycles.c.issue_began_at, func.now())},
         "closed": {"closed_at": func.now()},
     }
     connection.execute(

@@ -40,12 +40,15 @@ PLANNER = "billing-cycle"
 
 @dataclass(frozen=True)
 class Cycle:
-    """A row of `billing_cycles`."""
+    """A row of `billing_cycles`. `issue_began`: once, whatever its status is since."""
 
     id: int
     period: BillingPeriod
     issued_on: date
     terms_days: int
+    hold_reminders: bool
+    pause_before_issue: bool
+    issue_began: bool
 
 
 @dataclass(frozen=True)

@@ -225,9 +225,11 @@ billing_cycles = Table(
     _day("issued_on"),
     _whole("terms_days"),
     _flag("hold_reminders"),
+    _flag("pause_before_issue", default=False),
     _whole("last_sequence", default=0),
     _now("started_at"),
     _at("planned_at", null=True),
+    _at("issue_began_at", null=True),
     _at("closed_at", null=True),
 )
 

@@ -1,7 +1,8 @@
 """A month billed: every customer planned, then at most ten at once issued, then closed."""
 
 import asyncio
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
 from temporalio import workflow
@@ -23,21 +24,32 @@ from workflows.contracts.cycle import (
     CyclePosition,
     CycleProgress,
     CycleStep,
+    DiscardedPlan,
+    DiscardOrder,
     DraftsOrder,
     DraftToIssue,
     PlanPageOrder,
 )
 from workflows.customer_billing import CustomerBilling
 
+DISCARDED = "discarded"
+"""The type of the failure that ends a cycle whose plan was thrown away: it may be started anew."""
+
+
+class _PlanDiscarded(Exception):
+    """There is nothing left to plan or to issue."""
+
 
 @workflow.defn
 class BillingCycle:
-    """Bills one period. Signals: `pause`, `resume`, `retry`. Query: `progress`.
+    """Bills one period. Signals: `pause`, `resume`, `retry`, `start_anew`. Update: `discard`.
+    Query: `progress`.
 
     The plan is made by pages of customers and can be read before anything is issued. The issue
     fans out one `CustomerBilling` a draft; after a number of pages the workflow drains what is in
     flight and continues as new. What has an outcome in PostgreSQL is never done again, so a
-    second workflow for the same period finishes what the first left.
+    second workflow for the same period finishes what the first left. A plan that is discarded
+    ends the workflow as failed, which lets the month be started with another order.
     """
 
     @workflow.init
@@ -50,9 +62,29 @@ class BillingCycle:
         self._paused = position.paused
         self._counts = position.counts
         self._in_flight: dict[str, asyncio.Task[None]] = {}
+        self._between_steps = asyncio.Lock()
+        self._discarding = False
+        self._discarded = False
+        self._next_order: CycleOrder | None = None
 
     @workflow.run
     async def run(self, order: CycleOrder) -> ClosedCycle:
+        try:
+            return await self._bill_month(order)
+        except (_PlanDiscarded, ActivityError):
+            # a discard that waits for its turn has it now, also where the plan broke down
+            await workflow.wait_condition(workflow.all_handlers_finished)
+            if not self._discarded:
+                raise
+        if self._next_order is not None:
+            workflow.continue_as_new(self._next_order)
+        raise ApplicationError(
+            f"The plan of {order.period} was discarded; start the month again.",
+            type=DISCARDED,
+            non_retryable=True,
+        )
+
+    async def _bill_month(self, order: CycleOrder) -> ClosedCycle:
         if order.position is None and self._retry_requested:  # started by the signal
             self._retry_requested, self._failed_again = False, True
         while True:
@@ -88,47 +120,84 @@ class BillingCycle:
         """Bills the customers that failed once more, when the present pass is through."""
         self._retry_requested = True
 
+    @workflow.signal
+    def start_anew(self, order: CycleOrder) -> None:
+        """The month was started while this workflow stood in the way: it counts if the plan is
+        being discarded, since that would take the new order with it.
+        """
+        if self._discarding:
+            self._next_order = order
+
+    @workflow.update
+    async def discard(self, order: DiscardOrder) -> DiscardedPlan:
+        """Throws the plan away, of which nothing was issued, and ends the workflow.
+
+        Refused with the reason once the issue has begun; the workflow then goes on.
+        """
+        async with self._between_steps:
+            self._discarding = True
+            try:
+                plan = await workflow.execute_activity(
+                    contract.discard_plan,
+                    order,
+                    summary=f"Discard the plan of {order.period}",
+                    **policies.DISCARD,
+                )
+            except ActivityError:
+                if not self._discarded:
+                    self._discarding, self._next_order = False, None
+                raise
+            self._discarded = True
+            return plan
+
     @workflow.query
     def progress(self) -> CycleProgress:
         return CycleProgress(self._phase, self._paused, self._counts, tuple(self._in_flight))
 
     async def _plan(self, order: CycleOrder) -> None:
-        await workflow.execute_local_activity(
-            contract.open_cycle, order, summary=f"Open {order.period}", **policies.RECORD
-        )
-        while True:
-            page = await workflow.execute_activity(
-                contract.plan_page,
-                PlanPageOrder(
-                    order.period, self._after_account, order.customers_per_page, self._failed_again
-                ),
-                summary=f"Rate the customers behind {self._after_account or 'the start'}",
-                **policies.RATE_PAGE,
+        async with self._step_of_the_plan():
+            await workflow.execute_local_activity(
+                contract.open_cycle, order, summary=f"Open {order.period}", **policies.RECORD
             )
+        while True:
+            async with self._step_of_the_plan():
+                page = await workflow.execute_activity(
+                    contract.plan_page,
+                    PlanPageOrder(
+                        order.period,
+                        self._after_account,
+                        order.customers_per_page,
+                        self._failed_again,
+                    ),
+                    summary=f"Rate the customers behind {self._after_account or 'the start'}",
+                    **policies.RATE_PAGE,
+                )
             if page.last_account is None:
                 break
             self._count(drafted=page.drafted, skipped=page.skipped, failed=page.failed)
             self._after_account = page.last_account
             if workflow.info().is_continue_as_new_suggested():
-                self._continue_as_new(order)
-        await workflow.execute_local_activity(
-            contract.finish_plan,
-            CycleStep(order.period, order.requested_by),
-            summary="Number the drafts",
-            **policies.RECORD,
-        )
+                await self._continue_as_new(order)
+        async with self._step_of_the_plan():
+            await workflow.execute_local_activity(
+                contract.finish_plan,
+                CycleStep(order.period, order.requested_by),
+                summary="Number the drafts",
+                **policies.RECORD,
+            )
         if order.pause_before_issue and not self._failed_again:
             self._paused = True
         self._enter("issue")
 
     async def _issue(self, order: CycleOrder) -> None:
-        await workflow.wait_condition(lambda: not self._paused)
-        await workflow.execute_local_activity(
-            contract.begin_issue,
-            CycleStep(order.period, order.requested_by),
-            summary="Begin to issue",
-            **policies.RECORD,
-        )
+        await workflow.wait_condition(lambda: not self._paused or self._discarded)
+        async with self._step_of_the_plan():
+            await workflow.execute_local_activity(
+                contract.begin_issue,
+                CycleStep(order.period, order.requested_by),
+                summary="Begin to issue",
+                **policies.RECORD,
+            )
         pages = 0
         while True:
             page = await workflow.execute_local_activity(
@@ -155,9 +224,17 @@ class BillingCycle:
             pages += 1
             if pages >= order.pages_per_run or workflow.info().is_continue_as_new_suggested():
                 await workflow.wait_condition(lambda: not self._in_flight)
-                self._continue_as_new(order)
+                await self._continue_as_new(order)
         await workflow.wait_condition(lambda: not self._in_flight)
         self._enter("close")
+
+    @asynccontextmanager
+    async def _step_of_the_plan(self) -> AsyncIterator[None]:
+        """A step that a discard waits for, and that is not taken behind one."""
+        async with self._between_steps:
+            if self._discarded:
+                raise _PlanDiscarded
+            yield
 
     async def _bill(self, order: CycleOrder, draft: DraftToIssue) -> None:
         try:
@@ -237,7 +314,10 @@ class BillingCycle:
             f"Issued: {counts.issued}, failed to issue: {counts.failed_to_issue}."
         )
 
-    def _continue_as_new(self, order: CycleOrder) -> None:
+    async def _continue_as_new(self, order: CycleOrder) -> None:
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        if self._discarded:
+            raise _PlanDiscarded
         workflow.continue_as_new(
             replace(
                 order,

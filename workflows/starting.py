@@ -21,12 +21,13 @@ from temporalio.common import (
     WorkflowIDReusePolicy,
 )
 from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
 
 from workflows import ids
 from workflows.billing_cycle import BillingCycle
 from workflows.collection_sweep import CollectionSweep
 from workflows.contracts.collection import ReleaseOrder, SweepOrder
-from workflows.contracts.cycle import CycleOrder
+from workflows.contracts.cycle import CycleOrder, DiscardedPlan, DiscardOrder
 from workflows.contracts.lifecycle import (
     Instruction,
     InvoiceOrder,
@@ -54,8 +55,22 @@ _RUNS_OR_RUNS_AGAIN = _IdPolicies(
 async def start_cycle(client: Client, order: CycleOrder, *, task_queue: str) -> None:
     """Starts the period's cycle; where it runs or has run, that one stands and nothing happens.
 
-    One that broke down, or was terminated, is started again and goes on from PostgreSQL.
+    One that broke down, or was terminated, is started again and goes on from PostgreSQL. One whose
+    plan is just being discarded is told, and is followed by a run with this order.
     """
+    if await _begins(client, order, task_queue):
+        return
+    running = client.get_workflow_handle_for(BillingCycle.run, ids.billing_cycle_id(order.period))
+    try:
+        await running.signal(BillingCycle.start_anew, order)
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise
+        await _begins(client, order, task_queue)  # it has ended: perhaps behind its discard
+
+
+async def _begins(client: Client, order: CycleOrder, task_queue: str) -> bool:
+    """Whether the cycle's workflow was started, since none ran and none had come to its end."""
     try:
         await client.start_workflow(
             BillingCycle.run,
@@ -63,12 +78,36 @@ async def start_cycle(client: Client, order: CycleOrder, *, task_queue: str) -> 
             id=ids.billing_cycle_id(order.period),
             task_queue=task_queue,
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
-            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
             static_summary=f"Bill {order.period}",
             search_attributes=ids.search_attributes(order.period),
         )
     except WorkflowAlreadyStartedError:
-        return
+        return False
+    return True
+
+
+async def discard_plan(
+    client: Client, order: CycleOrder, discard: DiscardOrder, *, task_queue: str
+) -> DiscardedPlan:
+    """Has the cycle's workflow throw its plan away; one that broke down is started for it.
+
+    Its workflow has ended when this answers. Raises WorkflowUpdateFailedError with the reason where
+    it is refused, and WorkflowAlreadyStartedError for a cycle that was closed meanwhile.
+    """
+    start = WithStartWorkflowOperation(
+        BillingCycle.run,
+        order,
+        id=ids.billing_cycle_id(order.period),
+        task_queue=task_queue,
+        id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        static_summary=f"Discard the plan of {order.period}",
+        search_attributes=ids.search_attributes(order.period),
+    )
+    return await client.execute_update_with_start_workflow(
+        BillingCycle.discard, discard, start_workflow_operation=start
+    )
 
 
 async def retry_cycle(client: Client, order: CycleOrder, *, task_queue: str) -> None:

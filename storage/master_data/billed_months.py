@@ -1,12 +1,13 @@
 """What was billed is not rated again: a change of master data may not reach back into it.
 
-A month is billed for a customer who has an invoice of it, drafts included. One who failed or was
-skipped is rated anew at the cycle's next retry, so what mends that may reach back.
+A month is billed for a customer who has an invoice of it, drafts included, though a plan that only
+waits may be discarded. One who failed or was skipped is rated anew at the cycle's next retry, so
+what mends that may reach back.
 """
 
 from datetime import date
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select, text
+from sqlalchemy import ColumnElement, Connection, Select, and_, or_, select, text
 
 from domain.errors import AlreadyBilled
 from domain.periods import BillingPeriod
@@ -15,6 +16,7 @@ from storage.recurring import lock_writers
 from storage.tables import billing_cycle_items, billing_cycles, invoices
 
 _PATIENCE = "15s"
+_ONLY_PLANNED = billing_cycles.c.issue_began_at.is_(None)
 
 
 def begin_writing(connection: Connection) -> None:
@@ -71,25 +73,32 @@ def require_untaxed(
 def require_no_cycle_since(connection: Connection, field: str, first: date) -> None:
     """Raises AlreadyBilled if there is a cycle of the month of `first`, or of a later one."""
     last = connection.execute(
-        select(func.max(billing_cycles.c.period_start)).where(
-            billing_cycles.c.period_start >= first.replace(day=1)
-        )
-    ).scalar_one()
+        select(billing_cycles.c.period_start, _ONLY_PLANNED.label("planned"))
+        .where(billing_cycles.c.period_start >= first.replace(day=1))
+        .order_by(billing_cycles.c.period_start.desc())
+        .limit(1)
+    ).one_or_none()
     if last is not None:
-        period = BillingPeriod.of(last)
-        raise AlreadyBilled(field, str(period), f"the cycle of {period}", period.end)
+        period = BillingPeriod.of(last.period_start)
+        raise AlreadyBilled(
+            field, str(period), f"the cycle of {period}", period.end, planned=last.planned
+        )
 
 
 def _refuse_billed(connection: Connection, field: str, *conditions: ColumnElement[bool]) -> None:
     last = connection.execute(_last_billed(*conditions)).one_or_none()
     if last is not None:
         period = BillingPeriod.of(last.period_start)
-        raise AlreadyBilled(field, str(period), last.number or "a draft", period.end)
+        raise AlreadyBilled(
+            field, str(period), last.number or "a draft", period.end, planned=last.planned
+        )
 
 
-def _last_billed(*conditions: ColumnElement[bool]) -> Select[tuple[str | None, date]]:
+def _last_billed(*conditions: ColumnElement[bool]) -> Select[tuple[str | None, date, bool]]:
     item = billing_cycle_items
     rated_anew = and_(invoices.c.status == "draft", item.c.outcome.in_(("failed", "skipped")))
+    # without a cycle it is an older system's, and issued
+    planned = and_(billing_cycles.c.id.is_not(None), _ONLY_PLANNED)
     # the unique key of the items finds them: nobody else writes meanwhile
     of_invoice = and_(
         item.c.cycle_id == invoices.c.cycle_id,
@@ -97,13 +106,14 @@ def _last_billed(*conditions: ColumnElement[bool]) -> Select[tuple[str | None, d
         item.c.invoice_id == invoices.c.id,
     )
     return (
-        select(invoices.c.number, invoices.c.period_start)
+        select(invoices.c.number, invoices.c.period_start, planned.label("planned"))
         .outerjoin(item, of_invoice)
+        .outerjoin(billing_cycles, billing_cycles.c.id == invoices.c.cycle_id)
         .where(
             invoices.c.status != "void",
             or_(item.c.outcome.is_(None), ~rated_anew),
             *conditions,
         )
-        .order_by(invoices.c.period_start.desc())
+        .order_by(invoices.c.period_start.desc(), planned, invoices.c.number)
         .limit(1)
     )

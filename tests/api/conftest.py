@@ -61,7 +61,7 @@ CYCLES = "/api/billing/cycles"
 INVOICES = "/api/billing/invoices"
 FEBRUARY = {"period": "2026-02", "issued_on": "2026-03-01"}
 PATIENCE = 60  # seconds that a test waits for something to become true
-NAMESPACES = 60
+NAMESPACES = 80
 
 Json = dict[str, Any]
 

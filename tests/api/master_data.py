@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from storage.audit import AuditFilter, list_entries
+from storage.cycles import move_cycle
 from storage.engine import transaction
 from tests.api.conftest import Product
-from tests.builders import Subscriber, open_february, plan_all
+from tests.builders import FEBRUARY, Subscriber, open_february, plan_all
 
 CUSTOMERS = "/api/billing/customers"
 PLANS = "/api/billing/plans"
@@ -55,5 +56,12 @@ def told(product: Product, subject_kind: str) -> list[tuple[str, str, dict[str, 
 
 
 def bill_february(product: Product, files: Path, customers: Sequence[Subscriber]) -> None:
-    """Imports `customers` and drafts their invoices, as a cycle does that is under way."""
+    """Imports `customers` and drafts their invoices, of which the issue has begun."""
+    plan_february(product, files, customers)
+    with transaction(product.engine) as connection:
+        move_cycle(connection, FEBRUARY, "issuing", actor="test")
+
+
+def plan_february(product: Product, files: Path, customers: Sequence[Subscriber]) -> None:
+    """Imports `customers` and drafts their invoices."""
     plan_all(product.engine, open_february(product.engine, files, customers))

@@ -48,7 +48,7 @@ READS = {
 WRITES = [
     ("POST", CYCLES),
     *(("POST", f"{CYCLES}/{{period}}/{action}") for action in ("pause", "resume")),
-    *(("POST", f"{CYCLES}/{{period}}/{action}") for action in ("retry", "release")),
+    *(("POST", f"{CYCLES}/{{period}}/{action}") for action in ("discard", "retry", "release")),
     *(
         ("POST", f"{INVOICES}/{{number}}/{what}")
         for what in ("resolve", "hold", "release", "void", "credit-notes", "resend", "renew-links")

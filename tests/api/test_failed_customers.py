@@ -3,7 +3,11 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from sqlalchemy import select
+
+from storage.engine import transaction
 from storage.importing.directory import import_directory
+from storage.tables import invoices
 from tests.activities.mail_server import MailServer
 from tests.api.conftest import CYCLES, FEBRUARY, INVOICES, Product, until
 from tests.builders import (
@@ -139,8 +143,11 @@ async def test_a_retry_asked_of_a_running_cycle_comes_after_the_present_pass(
     await office.follow(lambda cycle: cycle["status"] == "planned" and cycle["paused"])
     rate = tax_rate_row(country="FR", rate_percent="20", valid_from="2014-01-01")
     mend(office, tmp_path, lambda files: write_csv(files / "tax_rates.csv", [rate]))
-    assert (await office.http.post(f"{CYCLES}/2026-02/retry")).status_code == 202
-    await office.http.post(f"{CYCLES}/2026-02/resume")
+    with transaction(office.engine) as connection:
+        connection.execute(select(invoices).with_for_update())  # nothing can be posted
+        await office.http.post(f"{CYCLES}/2026-02/resume")
+        await office.follow(lambda cycle: cycle["status"] == "issuing")
+        assert (await office.http.post(f"{CYCLES}/2026-02/retry")).status_code == 202
     assert (await office.closed())["issued"] == 3
 
 

@@ -1,8 +1,6 @@
 """Changes of master data beside imports, cycles and each other: what was checked stays true."""
 
-import time
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 
@@ -26,6 +24,7 @@ from tests.builders import (
     open_february,
     seed_billing,
 )
+from tests.storage.behind import behind
 
 
 def subscribe(engine: Engine) -> KeptSubscription:
@@ -65,36 +64,6 @@ def open_it(connection: Connection) -> None:
         hold_reminders=False,
         actor="test",
     )
-
-
-def wait_for_a_lock(engine: Engine) -> None:
-    """Until somebody waits for a lock that is held here."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        with transaction(engine) as connection:
-            if connection.execute(_WAITING).scalar_one():
-                return
-        time.sleep(0.01)
-    raise AssertionError("nobody waits")
-
-
-_WAITING = text(
-    "SELECT count(*) FROM pg_stat_activity "
-    "WHERE datname = current_database() AND wait_event_type = 'Lock'"
-)
-
-
-def behind(
-    engine: Engine, first: Callable[[Connection], object], then: Callable[[Engine], object]
-) -> Future[object]:
-    """What becomes of `then`, which came while the transaction of `first` was open."""
-    with ThreadPoolExecutor(1) as threads:
-        with transaction(engine) as connection:
-            first(connection)
-            other = threads.submit(then, engine)
-            wait_for_a_lock(engine)
-        other.exception(60)
-    return other
 
 
 def test_a_subscription_waits_for_the_page_that_is_being_planned(

@@ -31,6 +31,8 @@ from workflows.contracts.cycle import (
     ClosedCycle,
     CycleOrder,
     CycleStep,
+    DiscardedPlan,
+    DiscardOrder,
     DraftsOrder,
     DraftsPage,
     DraftToIssue,
@@ -53,6 +55,7 @@ class BillingOffice:
 
     `collection`: keeps what was posted; every customer pays by wire.
     `together`: each rendering waits until that many run at once, or until no more can come.
+    `page_may_end`, `discard_may_end`: what is done is not told before; set unless a test clears it.
     """
 
     accounts: list[str]
@@ -73,6 +76,10 @@ class BillingOffice:
 
     def __post_init__(self) -> None:
         self._changed = asyncio.Condition()
+        self.page_is_begun, self.discard_is_done = asyncio.Event(), asyncio.Event()
+        self.page_may_end, self.discard_may_end = asyncio.Event(), asyncio.Event()
+        self.page_may_end.set()
+        self.discard_may_end.set()
 
     def number_of(self, account: str) -> str:
         return f"INV-2026-02-{self.accounts.index(account) + 1:04d}"
@@ -86,6 +93,8 @@ class BillingOffice:
 
     @activity.defn
     async def plan_page(self, order: PlanPageOrder) -> PlannedPage:
+        self.page_is_begun.set()
+        await self.page_may_end.wait()
         if self.plan_is_broken:
             raise DEFECT
         self.pages_planned.append(order.after_account)
@@ -113,6 +122,18 @@ class BillingOffice:
     @activity.defn
     async def begin_issue(self, step: CycleStep) -> None:
         self.steps.append("issuing")
+
+    @activity.defn
+    async def discard_plan(self, order: DiscardOrder) -> DiscardedPlan:
+        """Refused where the issue has begun, as by the real one."""
+        if "issuing" in self.steps:
+            raise ApplicationError("the issue has begun", type="conflict", non_retryable=True)
+        self.steps.append("discarded")
+        drafts = list(self.outcome.values()).count("drafted")
+        self.outcome.clear()
+        self.discard_is_done.set()
+        await self.discard_may_end.wait()
+        return DiscardedPlan(drafts)
 
     @activity.defn
     async def list_drafts(self, order: DraftsOrder) -> DraftsPage:
@@ -152,6 +173,11 @@ class BillingOffice:
             )
         return RenderedInvoice("0" * 64)
 
+    async def render_one_by_one(self) -> None:
+        async with self._changed:
+            self.together = 1
+            self._changed.notify_all()
+
     def _nobody_else_can_come(self) -> bool:
         waiting = len(self.accounts) - self.rendered
         return self.rendering >= min(self.together, waiting)
@@ -190,6 +216,7 @@ class BillingOffice:
             self.plan_page,
             self.finish_plan,
             self.begin_issue,
+            self.discard_plan,
             self.list_drafts,
             self.close_cycle,
             self.render_invoice,

@@ -22,6 +22,7 @@ class CycleOrder:
         customers_per_page: customers rated, or listed, by one activity.
         pages_per_run: pages issued before the workflow continues as new.
         requested_by: who pressed the button; the audit log's actor.
+        opens: false for what takes up a cycle that there is, such as a retry.
         position: where a run that was continued as new goes on.
     """
 
@@ -35,6 +36,7 @@ class CycleOrder:
     customers_per_page: int = 100
     pages_per_run: int = 10
     requested_by: str = "billing-cycle"
+    opens: bool = True
     position: "CyclePosition | None" = None
 
 
@@ -103,6 +105,22 @@ class CycleStep:
 
 
 @dataclass(frozen=True)
+class DiscardOrder:
+    """Update: throw the plan away. `cycle_id`: the one that was there when it was asked for."""
+
+    period: str
+    cycle_id: int
+    actor: str
+
+
+@dataclass(frozen=True)
+class DiscardedPlan:
+    """`drafts`: how many went with it."""
+
+    drafts: int
+
+
+@dataclass(frozen=True)
 class DraftsOrder:
     """List the next `limit` drafts behind `after_account`.
 
@@ -144,7 +162,7 @@ class ClosedCycle:
 
 @activity.defn
 def open_cycle(order: CycleOrder) -> None:
-    """Writes the cycle down, once."""
+    """Writes the cycle down, once; refused where the order opens none and there is none."""
     raise NotImplementedError
 
 
@@ -163,6 +181,12 @@ def finish_plan(step: CycleStep) -> int:
 @activity.defn
 def begin_issue(step: CycleStep) -> None:
     """Marks the cycle as issuing."""
+    raise NotImplementedError
+
+
+@activity.defn
+def discard_plan(order: DiscardOrder) -> DiscardedPlan:
+    """Deletes the cycle with its drafts and outcomes; refused once the issue has begun."""
     raise NotImplementedError
 
 
