@@ -294,11 +294,12 @@ async def running(
         yield Product(http, engine, temporal, settings, app)
 
 
-_renderer = threading.Lock()
+at_the_printer = threading.Lock()
+"""Whoever holds it keeps every document waiting."""
 
 
 def _render(document: PrintedDocument) -> bytes:
-    with _renderer:  # in the product each renderer is a process
+    with at_the_printer:  # in the product each renderer is a process
         return render_pdf(document)
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from playwright.async_api import Page, expect
 
 from tests.activities.mail_server import MailServer
-from tests.api.conftest import CYCLES, Product, working
+from tests.api.conftest import CYCLES, INVOICES, Product, at_the_printer, working
 from tests.api.test_failed_customers import Seed, mend
-from tests.builders import Subscriber, tax_rate_row, write_csv
+from tests.builders import Subscriber, subscribers, tax_rate_row, write_csv
 from tests.console.conftest import SitDown
 
 
@@ -93,3 +93,41 @@ async def test_while_nobody_can_tell_how_far_a_month_is_there_is_no_button(
     await expect(page.get_by_role("heading", name="It cannot be told")).to_be_visible()
     progress = page.get_by_role("region", name="It cannot be told")
     await expect(progress.get_by_role("button")).to_have_count(0)
+
+
+async def test_a_plan_that_is_wrong_is_discarded_and_made_anew(
+    office: Product, seed: Seed, sit_down: SitDown
+) -> None:
+    seed([Subscriber("1001", 20_000)])
+    desk = await sit_down(office)
+    page = await desk.open("/billing")
+    await press_the_button(page)
+    await page.get_by_role("button", name="Discard the plan").click()
+    await desk.told("The plan is discarded")
+    assert (await office.get(CYCLES))["items"] == []
+
+    await page.get_by_label("Month", exact=True).fill("2026-02")
+    await page.get_by_label("Date on the invoices").fill("2026-03-02")
+    await page.get_by_role("button", name="Prepare the invoices").click()
+    await page.get_by_role("button", name="Issue 1 invoice").click()
+    await expect(page.get_by_role("heading", name="Done")).to_be_visible()
+    (invoice,) = (await office.get(INVOICES))["items"]
+    assert (invoice["number"], invoice["issued_on"]) == ("INV-2026-02-0001", "2026-03-02")
+
+
+async def test_a_month_that_is_being_issued_is_paused_and_resumed(
+    office: Product, seed: Seed, sit_down: SitDown
+) -> None:
+    seed(subscribers(12))
+    desk = await sit_down(office)
+    page = await desk.open("/billing")
+    await press_the_button(page)
+    issue = page.get_by_role("button", name="Issue 12 invoices")
+    await expect(issue).to_be_visible()
+    with at_the_printer:  # ten are under way, and none of them gets on
+        await issue.click()
+        await page.get_by_role("button", name="Pause").click()
+        await expect(page.get_by_role("heading", name="Paused")).to_be_visible()
+    await office.follow(lambda cycle: cycle["issued"] == 10)
+    await page.get_by_role("button", name="Resume").click()
+    await expect(page.get_by_text("12 invoices issued, 0 skipped.")).to_be_visible()
