@@ -99,15 +99,9 @@ def _last_billed(*conditions: ColumnElement[bool]) -> Select[tuple[str | None, d
     rated_anew = and_(invoices.c.status == "draft", item.c.outcome.in_(("failed", "skipped")))
     # without a cycle it is an older system's, and issued
     planned = and_(billing_cycles.c.id.is_not(None), _ONLY_PLANNED)
-    # the unique key of the items finds them: nobody else writes meanwhile
-    of_invoice = and_(
-        item.c.cycle_id == invoices.c.cycle_id,
-        item.c.customer_id == invoices.c.customer_id,
-        item.c.invoice_id == invoices.c.id,
-    )
     return (
         select(invoices.c.number, invoices.c.period_start, planned.label("planned"))
-        .outerjoin(item, of_invoice)
+        .outerjoin(item, item.c.invoice_id == invoices.c.id)
         .outerjoin(billing_cycles, billing_cycles.c.id == invoices.c.cycle_id)
         .where(
             invoices.c.status != "void",
