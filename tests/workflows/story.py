@@ -48,8 +48,13 @@ class Story:
 
     @classmethod
     async def begin(cls, environment: WorkflowEnvironment, **changes: Any) -> "Story":
-        now = await environment.get_current_time()
-        today = now.astimezone(ZoneInfo(BERLIN.time_zone)).date()
+        """At noon of the seller's next day, whatever the time is now: what a story tells of its
+        first hours must not reach into its second day.
+        """
+        zone = ZoneInfo(BERLIN.time_zone)
+        now = (await environment.get_current_time()).astimezone(zone)
+        today = now.date() + timedelta(days=1)
+        await environment.sleep(datetime.combine(today, time(12), zone) - now)
         story = cls(environment, today, **changes)
         story.office.calendar = story.calendar
         return story
