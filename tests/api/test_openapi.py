@@ -28,7 +28,7 @@ from tests.api.conftest import PATIENCE, Product, TemporalServer, bearer, runnin
 from tests.builders import csv_text
 from tests.storage.banked import row
 
-CASES = 60
+CASES = 30
 """Drawn for each operation of whose request anything may vary; the limits come on top."""
 KNOWN: dict[str, list[str | int]] = {
     "number": [
