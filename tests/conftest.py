@@ -42,8 +42,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScope
     return _OneFileInOneProcess(config, log)
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Tests that schemathesis makes of a description have one id for all operations, and whoever
+    hands tests out to processes takes them for one: each gets its operation's name.
+    """
+    if label := getattr(item, "operation_label", None):
+        item._id = item.id.with_params(label)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """How many requests were made out of the API's description, over all processes."""
+    """How many cases were made out of the API's description, over all processes."""
     cases = [
         value
         for reports in terminalreporter.stats.values()
@@ -53,7 +61,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         if name == "cases of the description"
     ]
     if cases:
-        terminalreporter.write_line(f"{sum(cases):,} requests over {len(cases)} operations")
+        terminalreporter.write_line(f"{sum(cases):,} fuzz cases over {len(cases)} operations")
 
 
 MIGRATED_ON = date(2026, 3, 1)
