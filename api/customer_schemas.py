@@ -3,11 +3,11 @@
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, StrictBool
+from pydantic import ConfigDict, Field
 
 from api.collection_schemas import EmailAddress
 from api.master_data_values import Code, Country, Currency, Name, Words, left_out
-from api.schemas import Amount, Schema
+from api.schemas import Amount, Flag, Schema
 from api.subscription_schemas import SubscriptionOut
 
 PaymentMethod = Literal["card", "bank_transfer"]
@@ -53,7 +53,7 @@ class CustomerRequest(Schema):
     postal_code: Words = ""
     city: Name
     tax_id: Words = ""
-    tax_exempt: StrictBool = False
+    tax_exempt: Flag = False
     currency: Currency
     segment: Name
     payment_method: PaymentMethod
@@ -84,7 +84,7 @@ class CustomerChange(Schema):
     postal_code: Words = left_out()
     city: Name = left_out()
     tax_id: Words = left_out()
-    tax_exempt: StrictBool = left_out()
+    tax_exempt: Flag = left_out()
     currency: Currency = left_out(description="Only while the customer has no invoice.")
     segment: Name = left_out()
     payment_method: PaymentMethod = left_out()

@@ -3,10 +3,10 @@
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, StrictInt
+from pydantic import ConfigDict, Field
 
 from api.master_data_values import Code, Currency, Day, Name, UnitPrice
-from api.schemas import Amount, Schema
+from api.schemas import Amount, Schema, Whole
 from domain.plans import PlanKind, Tier
 
 _TIERS: list[Any] = [
@@ -19,7 +19,7 @@ class TierIn(Schema):
     """A band of graduated prices. `up_to`: its last unit, inclusive; null in the last band."""
 
     name: Name
-    up_to: Annotated[StrictInt, Field(ge=1, lt=10**15)] | None = None
+    up_to: Annotated[Whole, Field(ge=1, lt=10**15)] | None = None
     unit_price: UnitPrice
 
     def as_tier(self) -> Tier:

@@ -2,10 +2,10 @@
 
 from datetime import date
 
-from pydantic import ConfigDict, Field, StrictBool
+from pydantic import ConfigDict, Field
 
 from api.master_data_values import Country, Day, Name, Percent, Words
-from api.schemas import Amount, Schema
+from api.schemas import Amount, Flag, Schema
 
 
 class TaxRateRequest(Schema):
@@ -34,7 +34,7 @@ class TaxRateRequest(Schema):
     name: Name
     valid_from: Day
     valid_to: Day | None = Field(None, description="First day on which it is not valid any more.")
-    ends_previous: StrictBool = Field(
+    ends_previous: Flag = Field(
         False, description="The place's open-ended rate before it ends on `valid_from`."
     )
 
