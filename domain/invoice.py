@@ -12,7 +12,7 @@ from domain.errors import InvalidValue
 from domain.money import round_money
 from domain.periods import BillingPeriod
 from domain.plans import PriceBook
-from domain.rating import DailyUsage, LineKind, RatedLine, Subscription, rate_customer
+from domain.rating import Contract, DailyUsage, LineKind, RatedLine, rate_customer
 from domain.tax import TaxPolicy, TaxSubject, TaxTable, TaxTreatment, determine_tax
 
 _NUMBER = re.compile(r"INV-(\d{4})-(\d{2})-(?!0000$)(\d{4}|[1-9]\d{4,8})", re.ASCII)
@@ -109,8 +109,7 @@ class PriceList:
 
 def draft_invoice(
     subject: TaxSubject,
-    currency: str,
-    subscriptions: Iterable[Subscription],
+    contract: Contract,
     usage: Iterable[DailyUsage],
     rules: PriceList,
     period: BillingPeriod,
@@ -120,9 +119,10 @@ def draft_invoice(
     Usage inside the free tier alone gives an invoice of 0.00, which is not nothing.
     Raises CustomerCannotBeBilled with the reason and the remedy.
     """
-    lines = rate_customer(subscriptions, usage, rules.prices, currency, period)
+    lines = rate_customer(contract, usage, rules.prices, period)
     if not lines:
         return None
+    currency = contract.currency
     treatment = determine_tax(subject, rules.taxes, rules.tax_policy, period.last_day)
     taxable = round_money(sum((line.amount for line in lines), Decimal(0)), currency)
     tax_line = TaxLine(treatment, taxable, treatment.amount_on(taxable, currency))

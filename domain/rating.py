@@ -37,6 +37,17 @@ class Subscription:
 
 
 @dataclass(frozen=True)
+class Contract:
+    """What a customer agreed to: the terms by which their months are rated.
+
+    `subscriptions`: at least those with a day in the month; others count for nothing.
+    """
+
+    currency: str
+    subscriptions: tuple[Subscription, ...]
+
+
+@dataclass(frozen=True)
 class DailyUsage:
     """The quantity of one metric on one day of the seller's time zone."""
 
@@ -130,11 +141,7 @@ def rate_flat(
 
 
 def rate_customer(
-    subscriptions: Iterable[Subscription],
-    usage: Iterable[DailyUsage],
-    prices: PriceBook,
-    currency: str,
-    period: BillingPeriod,
+    contract: Contract, usage: Iterable[DailyUsage], prices: PriceBook, period: BillingPeriod
 ) -> list[RatedLine]:
     """All lines of one customer's period: usage by plan and tier, then flat charges.
 
@@ -144,7 +151,7 @@ def rate_customer(
 
     Raises CustomerCannotBeBilled: a missing price, usage that no plan covers or that two do.
     """
-    ordered = sorted(subscriptions, key=lambda sub: (sub.plan_code, sub.starts_on))
+    ordered = sorted(contract.subscriptions, key=lambda sub: (sub.plan_code, sub.starts_on))
     usage_plans: list[tuple[Subscription, str]] = []
     flat: list[RatedLine] = []
     for subscription in ordered:
@@ -155,13 +162,13 @@ def rate_customer(
         if kind is PlanKind.USAGE:
             usage_plans.append((subscription, metric or ""))
         else:
-            plan = prices.price(subscription.plan_code, currency, on)
+            plan = prices.price(subscription.plan_code, contract.currency, on)
             flat.extend(rate_flat(plan, subscription, period))
 
     metered: list[RatedLine] = []
     for subscription, quantity in _usage_by_plan(usage_plans, usage):
         on = max(period.start, subscription.starts_on)
-        plan = prices.price(subscription.plan_code, currency, on)
+        plan = prices.price(subscription.plan_code, contract.currency, on)
         metered.extend(rate_graduated(plan, quantity))
     return metered + flat
 

@@ -21,7 +21,7 @@ from domain.invoice import (
 )
 from domain.money import Money
 from domain.periods import BillingPeriod
-from domain.rating import LineKind
+from domain.rating import Contract, LineKind
 from storage import audit
 from storage.customers import billed_customer, subscriptions_of, usage_of
 from storage.sellers import current_seller
@@ -209,9 +209,8 @@ def _rate(
         )
     customer = billed_customer(row)
     try:
-        draft = draft_invoice(
-            customer.tax_subject, customer.currency, subscribed, used, rules, period
-        )
+        contract = Contract(customer.currency, tuple(subscribed))
+        draft = draft_invoice(customer.tax_subject, contract, used, rules, period)
     except CustomerCannotBeBilled as refusal:
         return _Verdict(row, None, "failed", refusal.code, refusal.message)
     except Exception as defect:  # of ours, met by one customer: the others are billed

@@ -18,7 +18,7 @@ from domain.invoice import (
 from domain.money import minor_digits
 from domain.periods import BillingPeriod
 from domain.plans import PlanPrice
-from domain.rating import DailyUsage, LineKind, Subscription
+from domain.rating import Contract, DailyUsage, LineKind, Subscription
 from domain.tax import TaxRule, TaxSubject
 from tests.builders import FEBRUARY, flat_plan, price_list, subscription, usage, usage_plan
 
@@ -32,7 +32,8 @@ def draft(
     currency: str = "USD",
     plans: tuple[PlanPrice, ...] = (),
 ) -> InvoiceDraft | None:
-    return draft_invoice(GERMANY, currency, subscriptions, used, price_list(*plans), FEBRUARY)
+    contract = Contract(currency, tuple(subscriptions))
+    return draft_invoice(GERMANY, contract, used, price_list(*plans), FEBRUARY)
 
 
 def totals(invoice: InvoiceDraft | None) -> list[str]:
@@ -71,13 +72,16 @@ def test_nothing_to_bill_is_no_invoice() -> None:
 
 
 def test_nothing_to_bill_asks_for_no_tax_rate() -> None:
-    assert draft_invoice(TaxSubject("FR"), "USD", [], [], price_list(taxes=[]), FEBRUARY) is None
+    assert (
+        draft_invoice(TaxSubject("FR"), Contract("USD", ()), [], price_list(taxes=[]), FEBRUARY)
+        is None
+    )
 
 
 def test_a_customer_who_cannot_be_taxed_is_refused() -> None:
-    subscribed = [subscription("premium-support")]
+    contract = Contract("USD", (subscription("premium-support"),))
     with pytest.raises(NoTaxRate, match="FR"):
-        draft_invoice(TaxSubject("FR"), "USD", subscribed, [], price_list(), FEBRUARY)
+        draft_invoice(TaxSubject("FR"), contract, [], price_list(), FEBRUARY)
 
 
 def test_usage_that_nobody_priced_is_refused() -> None:

@@ -21,6 +21,7 @@ from domain.periods import BillingPeriod
 from domain.plans import PriceBook, Tier
 from domain.proration import proration_credit
 from domain.rating import (
+    Contract,
     LineKind,
     RatedLine,
     Subscription,
@@ -44,7 +45,8 @@ def figures(lines: list[RatedLine]) -> list[tuple[str, str]]:
 def rate(
     subscriptions: list[Subscription], *used: object, prices: PriceBook | None = None
 ) -> list[RatedLine]:
-    return rate_customer(subscriptions, used, prices or price_book(), "USD", FEBRUARY)
+    contract = Contract("USD", tuple(subscriptions))
+    return rate_customer(contract, used, prices or price_book(), FEBRUARY)
 
 
 # --- graduated tiers
@@ -327,7 +329,9 @@ def test_two_plans_without_a_call_between_them_are_no_harm() -> None:
 @pytest.mark.parametrize("plan_code", ["api-calls", "premium-support"])
 def test_a_price_that_is_missing_in_the_currency_is_refused(plan_code: str) -> None:
     with pytest.raises(NoPriceInCurrency, match="EUR"):
-        rate_customer([subscription(plan_code)], [usage()], price_book(), "EUR", FEBRUARY)
+        rate_customer(
+            Contract("EUR", (subscription(plan_code),)), [usage()], price_book(), FEBRUARY
+        )
 
 
 def test_an_unknown_plan_is_refused() -> None:

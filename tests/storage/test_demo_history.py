@@ -13,7 +13,7 @@ from demo.dataset import read_usage_by_month, write_dataset
 from domain.invoice import draft_invoice
 from domain.money import round_money
 from domain.periods import BillingPeriod
-from domain.rating import LineKind
+from domain.rating import Contract, LineKind
 from domain.reporting import growth
 from domain.tax import TaxPolicy, determine_tax
 from storage.customers import billed_customer, subscriptions_of, usage_of
@@ -68,8 +68,7 @@ def test_an_old_invoice_is_what_the_rules_make_of_the_usage(
     for row in rows:
         draft = draft_invoice(
             billed_customer(row).tax_subject,
-            row.currency,
-            subscribed.get(row.id, ()),
+            Contract(row.currency, tuple(subscribed.get(row.id, ()))),
             used.get(row.id, ()),
             rules,
             period,
