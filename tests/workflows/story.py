@@ -55,6 +55,16 @@ class Story:
         now = (await environment.get_current_time()).astimezone(zone)
         today = now.date() + timedelta(days=1)
         await environment.sleep(datetime.combine(today, time(12), zone) - now)
+        return cls._today(environment, today, **changes)
+
+    @classmethod
+    async def begin_in_real_time(cls, environment: WorkflowEnvironment) -> "Story":
+        """Now, on a server whose clock does not skip; the story tells no hours then."""
+        now = await environment.get_current_time()
+        return cls._today(environment, now.astimezone(ZoneInfo(BERLIN.time_zone)).date())
+
+    @classmethod
+    def _today(cls, environment: WorkflowEnvironment, today: date, **changes: Any) -> "Story":
         story = cls(environment, today, **changes)
         story.office.calendar = story.calendar
         return story

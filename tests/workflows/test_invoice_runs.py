@@ -25,7 +25,7 @@ async def story() -> AsyncIterator[Story]:
         search_attributes=SEARCH_ATTRIBUTES,
     )
     async with environment:
-        story = await Story.begin(environment)
+        story = await Story.begin_in_real_time(environment)
         story.office.bank = {GOOD: None}
         yield story
 
