@@ -285,7 +285,7 @@ def _print_totals(engine: Engine, period: BillingPeriod) -> None:
     out.print(table)
 
 
-_SUMS = ("usage", "subscriptions", "proration", "subtotal", "tax", "total")
+_SUMS = ("usage", "subscriptions", "proration", "discounts", "subtotal", "tax", "total")
 
 
 def _wait_for_the_end() -> None:

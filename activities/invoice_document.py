@@ -6,13 +6,13 @@ from decimal import Decimal
 from typing import ClassVar
 
 from domain.invoice import TaxLine
+from domain.lines import LineKind
 from domain.parties import BilledCustomer, Seller
-from domain.rating import LineKind
 
 
 @dataclass(frozen=True)
 class DocumentLine:
-    """`unit_price` is None for a proration, whose amount is a share and no product."""
+    """`unit_price` is None where the amount is no product, as of a proration or a discount."""
 
     kind: LineKind
     description: str

@@ -263,6 +263,7 @@ def _parts(connection: Connection, invoice: Invoice) -> list[tuple[str, Decimal]
         ("Usage", invoice.usage),
         ("Subscriptions", invoice.subscriptions),
         ("Proration", invoice.proration),
+        ("Discounts", invoice.discounts),
         ("Tax", invoice.tax),
     ]
     return [(part, amount) for part, amount in told if amount]

@@ -10,9 +10,9 @@ from api.cursors import read_position, write_position
 from api.dependencies import App, Finance, Services, Viewer
 from api.invoices import business_date
 from api.master_data_values import Cursor, Limit, PlanPath
-from api.plan_schemas import PlanOut, PlanRequest, PriceOut, PriceRequest, TierOut
+from api.plan_schemas import ChargeOut, PlanOut, PlanRequest, PriceOut, PriceRequest, TierOut
 from api.schemas import Page
-from domain.plans import PlanKind, PlanPrice
+from domain.plans import Interval, PlanKind, PlanPrice, charges_of
 from storage.engine import transaction
 from storage.master_data.plans import KeptPlan, add_plan, add_price, list_plans, load_plan
 
@@ -50,7 +50,9 @@ def show(code: PlanPath, app: App, caller: Viewer) -> PlanOut:
 @router.post("", status_code=201, summary="Add a plan", responses=_KNOWN)
 def add(request: PlanRequest, app: App, caller: Finance, response: Response) -> PlanOut:
     """With its first price; further ones, also in other currencies, go to the plan's prices."""
-    first = _price(request, request.code, request.name, request.kind, request.metric)
+    first = _price(
+        request, request.code, request.name, request.kind, request.interval, request.metric
+    )
     with transaction(app.engine) as connection:
         today = business_date(app, connection)
         if not add_plan(connection, first, business_date=today, by=caller.name):
@@ -70,7 +72,10 @@ def add_version(
     """
     with transaction(app.engine) as connection:
         plan = _load(app, connection, code)
-        price = _price(request, plan.code, plan.name, PlanKind(plan.kind), plan.metric)
+        kind, interval = PlanKind(plan.kind), Interval(plan.interval)
+        # tiers alone are those of the metric that the plan counts
+        metric = plan.metric if request.tiers else None
+        price = _price(request, plan.code, plan.name, kind, interval, metric)
         today = business_date(app, connection)
         if not add_price(connection, price, business_date=today, by=caller.name):
             response.status_code = 200
@@ -78,17 +83,25 @@ def add_version(
 
 
 def _price(
-    request: PriceRequest, code: str, name: str, kind: PlanKind, metric: str | None
+    request: PriceRequest,
+    code: str,
+    name: str,
+    kind: PlanKind,
+    interval: Interval,
+    metric: str | None,
 ) -> PlanPrice:
-    """Raises InvalidValue if kind, price and tiers do not fit each other."""
+    """Raises InvalidValue if kind, price and charges do not fit each other."""
+    charges = [charge.as_charge() for charge in request.charges]
+    tiers = [tier.as_tier() for tier in request.tiers]
     return PlanPrice(
         code=code,
         name=name,
         kind=kind,
         currency=request.currency,
-        metric=metric,
         unit_price=request.unit_price,
-        tiers=tuple(tier.as_tier() for tier in request.tiers),
+        charges=charges_of(kind, charges, metric, tiers),
+        minimum=request.minimum,
+        interval=interval,
         valid_from=request.valid_from,
     )
 
@@ -106,8 +119,12 @@ def _out(plan: KeptPlan) -> PlanOut:
             valid_from=price.valid_from,
             standing=standing.value,
             unit_price=price.unit_price,
-            tiers=[TierOut.model_validate(tier) for tier in price.tiers],
+            tiers=[TierOut.model_validate(tier) for tier in price.short_tiers],
+            charges=[ChargeOut.model_validate(charge) for charge in price.charges],
+            minimum=price.minimum,
         )
         for price, standing in plan.prices
     ]
-    return PlanOut(**{**vars(plan), "prices": prices})
+    metrics = plan.metrics
+    metric = metrics[0] if len(metrics) == 1 else None
+    return PlanOut(**{**vars(plan), "prices": prices, "metrics": metrics, "metric": metric})

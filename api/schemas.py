@@ -84,6 +84,7 @@ class Totals(Schema):
     usage: Amount
     subscriptions: Amount
     proration: Amount
+    discounts: Amount
     subtotal: Amount
     tax: Amount
     total: Amount
@@ -230,7 +231,10 @@ class TaxLineOut(Schema):
 
 
 class LineOut(Schema):
-    """`unit_price` is null for a proration, whose amount is a share and no product."""
+    """`kind`: usage, minimum, flat, proration, discount, prepaid_purchase or prepaid_draw.
+
+    `unit_price` is null where the amount is no product, as of a proration or a discount.
+    """
 
     position: int
     kind: str
@@ -241,7 +245,11 @@ class LineOut(Schema):
 
 
 class InvoiceOut(Schema):
-    """An invoice. `number` is null for a draft of a plan still in the making."""
+    """An invoice. `number` is null for a draft of a plan still in the making.
+
+    `usage`, `subscriptions`, `proration` and `discounts` make the subtotal: minimum commitments are
+    usage, the price of prepaid credit is a subscription's, what it pays for is a discount.
+    """
 
     number: str | None
     account_number: str
@@ -254,6 +262,7 @@ class InvoiceOut(Schema):
     usage: Amount
     subscriptions: Amount
     proration: Amount
+    discounts: Amount
     subtotal: Amount
     tax: Amount
     total: Amount

@@ -32,8 +32,8 @@ _SUBSCRIPTIONS = """
     WHERE account_number LIKE 'M%' AND (kind = 'usage' OR customers.id % 3 = 0)
 """
 _PRICES = """
-    INSERT INTO plan_prices (plan_id, currency, version, valid_from, unit_price, tiers)
-    SELECT plan_id, 'EUR', version, valid_from, unit_price, tiers FROM plan_prices
+    INSERT INTO plan_prices (plan_id, currency, version, valid_from, unit_price, charges, minimum)
+    SELECT plan_id, 'EUR', version, valid_from, unit_price, charges, minimum FROM plan_prices
     WHERE currency = 'USD'
     ON CONFLICT DO NOTHING
 """

@@ -169,3 +169,23 @@ class NoTaxRate(CustomerCannotBeBilled):
             f"No tax rate for {country} on {on}, and the seller's own country and every EU member "
             "state need one; add it to the tax rates."
         )
+
+
+class DiscountInAnotherCurrency(CustomerCannotBeBilled):
+    code = "discount_in_another_currency"
+
+    def __init__(self, name: str, currency: str, billed_in: str) -> None:
+        super().__init__(
+            f"Discount {name} is an amount in {currency} and the customer is billed in "
+            f"{billed_in}; end it and add one in {billed_in}."
+        )
+
+
+class PrepaidInAnotherCurrency(CustomerCannotBeBilled):
+    code = "prepaid_in_another_currency"
+
+    def __init__(self, grant_id: int, currency: str, billed_in: str) -> None:
+        super().__init__(
+            f"Prepaid credit {grant_id} was sold in {currency} and the customer is billed in "
+            f"{billed_in}; withdraw it and add it in {billed_in}."
+        )

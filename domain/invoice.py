@@ -9,10 +9,12 @@ from enum import StrEnum
 from typing import Protocol
 
 from domain.errors import InvalidValue
+from domain.lines import InvoiceSum, RatedLine, sum_of
 from domain.money import round_money
 from domain.periods import BillingPeriod
 from domain.plans import PriceBook
-from domain.rating import Contract, DailyUsage, LineKind, RatedLine, rate_customer
+from domain.prepaid import PrepaidDraw, PrepaidGrant, draw_down, purchase_lines
+from domain.rating import Contract, DailyUsage, rate_customer
 from domain.tax import TaxPolicy, TaxSubject, TaxTable, TaxTreatment, determine_tax
 
 _NUMBER = re.compile(r"INV-(\d{4})-(\d{2})-(?!0000$)(\d{4}|[1-9]\d{4,8})", re.ASCII)
@@ -86,16 +88,17 @@ class InvoiceDraft(TaxedDraft):
     """What one customer owes for one period, before it is numbered and issued.
 
     Every amount is rounded to the currency's minor unit; `total` is the sum of the lines and
-    the tax lines.
+    the tax lines. `draws`: the prepaid credit that it takes, which has its lines at the end.
     """
 
     currency: str
     lines: tuple[RatedLine, ...]
     tax_lines: tuple[TaxLine, ...]
+    draws: tuple[PrepaidDraw, ...] = ()
 
-    def amount_of(self, kind: LineKind) -> Decimal:
-        """Sum of the lines of one kind."""
-        return self._sum(line.amount for line in self.lines if line.kind is kind)
+    def amount_of(self, part: InvoiceSum) -> Decimal:
+        """One of the sums that make the subtotal."""
+        return self._sum(line.amount for line in self.lines if line.kind.counts_to is part)
 
 
 @dataclass(frozen=True)
@@ -113,20 +116,40 @@ def draft_invoice(
     usage: Iterable[DailyUsage],
     rules: PriceList,
     period: BillingPeriod,
+    *,
+    grants: Sequence[PrepaidGrant] = (),
 ) -> InvoiceDraft | None:
     """One customer's invoice for `period`, or None where there is nothing to bill.
 
-    Usage inside the free tier alone gives an invoice of 0.00, which is not nothing.
-    Raises CustomerCannotBeBilled with the reason and the remedy.
+    Usage inside the free tier alone gives an invoice of 0.00, which is not nothing. `grants`: all
+    prepaid credit of the customer. Raises CustomerCannotBeBilled with the reason and the remedy.
     """
     lines = rate_customer(contract, usage, rules.prices, period)
+    lines += purchase_lines(grants, contract.currency, period)
     if not lines:
         return None
-    currency = contract.currency
+    return draft_of(lines, subject, contract.currency, rules, period, grants=grants)
+
+
+def draft_of(
+    lines: Sequence[RatedLine],
+    subject: TaxSubject,
+    currency: str,
+    rules: PriceList,
+    period: BillingPeriod,
+    *,
+    grants: Sequence[PrepaidGrant] = (),
+) -> InvoiceDraft:
+    """`lines`, and what they draw from prepaid credit, with the tax of `period`.
+
+    Raises CustomerCannotBeBilled where the customer's tax is unknown.
+    """
+    draws = draw_down(grants, lines, currency, period)
+    whole = (*lines, *(draw.line for draw in draws))
     treatment = determine_tax(subject, rules.taxes, rules.tax_policy, period.last_day)
-    taxable = round_money(sum((line.amount for line in lines), Decimal(0)), currency)
+    taxable = round_money(sum_of(whole), currency)
     tax_line = TaxLine(treatment, taxable, treatment.amount_on(taxable, currency))
-    return InvoiceDraft(currency, tuple(lines), (tax_line,))
+    return InvoiceDraft(currency, whole, (tax_line,), tuple(draws))
 
 
 def invoice_number(period: BillingPeriod, sequence: int) -> str:

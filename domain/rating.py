@@ -1,39 +1,22 @@
 """Usage and subscriptions turned into invoice lines."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
-from enum import StrEnum
 
-from domain.errors import NegativeUsage, OverlappingUsagePlans, UsageWithoutPlan
+from domain.charges import rate_charge
+from domain.discounts import Discount, discount_lines
+from domain.errors import OverlappingUsagePlans, UsageWithoutPlan
+from domain.flat_fees import give_back_year, rate_month, rate_year
+from domain.lines import LineKind, RatedLine, sum_of
 from domain.money import round_money
 from domain.periods import BillingPeriod
-from domain.plans import PlanKind, PlanPrice, PriceBook
-from domain.proration import proration_credit
+from domain.plans import Interval, PlanKind, PlanPrice, PriceBook
+from domain.subscriptions import Subscription, covered_days, price_day
 
-
-class LineKind(StrEnum):
-    USAGE = "usage"
-    FLAT = "flat"
-    PRORATION = "proration"
-
-
-@dataclass(frozen=True)
-class Subscription:
-    """A customer's subscription to a plan on the days `[starts_on, ends_on)`.
-
-    `ends_on` None: open-ended. `quantity` is the number of units of a flat plan.
-    """
-
-    plan_code: str
-    quantity: Decimal
-    starts_on: date
-    ends_on: date | None = None
-
-    def covers(self, day: date) -> bool:
-        return self.starts_on <= day and (self.ends_on is None or day < self.ends_on)
+__all__ = ["Contract", "DailyUsage", "LineKind", "RatedLine", "Subscription", "rate_customer"]
 
 
 @dataclass(frozen=True)
@@ -41,10 +24,12 @@ class Contract:
     """What a customer agreed to: the terms by which their months are rated.
 
     `subscriptions`: at least those with a day in the month; others count for nothing.
+    `discounts`: all that the customer ever had, since what a year cost may be given back later.
     """
 
     currency: str
     subscriptions: tuple[Subscription, ...]
+    discounts: tuple[Discount, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,155 +41,138 @@ class DailyUsage:
     quantity: Decimal
 
 
-@dataclass(frozen=True)
-class RatedLine:
-    """A priced line, its amount rounded to the currency's minor unit.
-
-    `unit_price` is None for a proration, whose amount is a share of a line's and no product.
-    `plan_version` says which version of the plan priced it.
+@dataclass
+class _PlanLines:
+    """What one plan comes to in the month. `on`: first day of it; `given_back`: days of a paid
+    year, which are net of their discounts.
     """
 
-    kind: LineKind
-    description: str
-    quantity: Decimal
-    unit_price: Decimal | None
-    amount: Decimal
     plan_code: str
-    plan_version: int
+    on: date
+    charged: list[RatedLine] = field(default_factory=list)
+    given_back: list[RatedLine] = field(default_factory=list)
 
 
-def rate_graduated(plan: PlanPrice, quantity: Decimal) -> list[RatedLine]:
-    """One line for each tier that `quantity` units reach, cheapest position first.
+def rate_usage(
+    plan: PlanPrice,
+    subscription: Subscription,
+    used: Mapping[str, Decimal],
+    period: BillingPeriod,
+) -> list[RatedLine]:
+    """The lines of a usage plan's charges and, where they come to less than its minimum, the one
+    that tops them up to it; for a part of the month the minimum is that part's, by day.
 
-    Tier n prices the units above the previous tier's `up_to` and up to its own, inclusive.
-    No units, no lines. Raises NegativeUsage below zero.
+    `used`: units by metric on the days that the subscription covers. Raises NegativeUsage.
     """
-    if quantity < 0:
-        raise NegativeUsage(plan.metric or plan.code, quantity)
-    lines = []
-    lower = Decimal(0)
-    for tier in plan.tiers:
-        upper = quantity if tier.up_to is None else min(quantity, Decimal(tier.up_to))
-        if upper <= lower:
-            break
-        units = upper - lower
+    lines: list[RatedLine] = []
+    for charge in plan.charges:
+        lines += rate_charge(plan, charge, used.get(charge.metric, Decimal(0)))
+    if plan.minimum is None:
+        return lines
+    days = period.days_covered(subscription.starts_on, subscription.ends_on)
+    committed = round_money(plan.minimum * days / period.days, plan.currency)
+    usage = sum_of(lines)
+    if usage < committed:
+        part = f" for {days} of {period.days} days ({covered_days(subscription, period)})"
         lines.append(
             RatedLine(
-                kind=LineKind.USAGE,
-                description=f"{plan.name}: {tier.name}",
-                quantity=units,
-                unit_price=tier.unit_price,
-                amount=round_money(units * tier.unit_price, plan.currency),
+                kind=LineKind.MINIMUM,
+                description=f"Minimum commitment: {plan.name}, {committed:,f}"
+                f"{part if days < period.days else ' a month'} less usage of {usage:,f}",
+                quantity=Decimal(1),
+                unit_price=None,
+                amount=committed - usage,
                 plan_code=plan.code,
                 plan_version=plan.version,
             )
         )
-        lower = upper
     return lines
-
-
-def rate_flat(
-    plan: PlanPrice, subscription: Subscription, period: BillingPeriod
-) -> list[RatedLine]:
-    """The full month's charge and, for a part of the month, the line that takes back the rest.
-
-    A subscription without a day in the period gives no lines.
-    """
-    days = period.days_covered(subscription.starts_on, subscription.ends_on)
-    if days == 0:
-        return []
-    assert plan.unit_price is not None  # kept by PlanPrice
-    charge = RatedLine(
-        kind=LineKind.FLAT,
-        description=plan.name,
-        quantity=subscription.quantity,
-        unit_price=plan.unit_price,
-        amount=round_money(subscription.quantity * plan.unit_price, plan.currency),
-        plan_code=plan.code,
-        plan_version=plan.version,
-    )
-    if days == period.days:
-        return [charge]
-    credit = RatedLine(
-        kind=LineKind.PRORATION,
-        description=f"Proration: {plan.name}, {days} of {period.days} days "
-        f"({_covered_days(subscription, period)})",
-        quantity=subscription.quantity,
-        unit_price=None,
-        amount=proration_credit(
-            subscription.quantity * plan.unit_price, days, period.days, plan.currency
-        ),
-        plan_code=plan.code,
-        plan_version=plan.version,
-    )
-    return [charge, credit]
 
 
 def rate_customer(
     contract: Contract, usage: Iterable[DailyUsage], prices: PriceBook, period: BillingPeriod
 ) -> list[RatedLine]:
-    """All lines of one customer's period: usage by plan and tier, then flat charges.
+    """All lines of one customer's period: usage by plan, charge and tier, then flat fees, each plan
+    with its discounts, and at the end the discounts on everything.
 
-    Prices are those valid on the period's first day, or on the subscription's first day where
-    that is later. A usage plan prices the usage of the days that its subscription covers; where
-    a customer changes plans in mid-month, each plan's tiers count its own days from zero.
+    Prices and discounts are those valid on the period's first day, or on the subscription's first
+    day where that is later. A usage plan prices the usage of the days that its subscription covers;
+    where a customer changes plans in mid-month, each plan's tiers count its own days from zero.
 
-    Raises CustomerCannotBeBilled: a missing price, usage that no plan covers or that two do.
+    Raises CustomerCannotBeBilled: a missing price, usage that no plan covers or that two do, a
+    discount in another currency.
     """
     ordered = sorted(contract.subscriptions, key=lambda sub: (sub.plan_code, sub.starts_on))
-    usage_plans: list[tuple[Subscription, str]] = []
-    flat: list[RatedLine] = []
+    metered: dict[Subscription, PlanPrice] = {}
+    flat: list[tuple[Subscription, PlanPrice]] = []
     for subscription in ordered:
         if period.days_covered(subscription.starts_on, subscription.ends_on) == 0:
             continue
-        on = max(period.start, subscription.starts_on)
-        kind, metric = prices.kind_and_metric(subscription.plan_code, on)
-        if kind is PlanKind.USAGE:
-            usage_plans.append((subscription, metric or ""))
-        else:
-            plan = prices.price(subscription.plan_code, contract.currency, on)
-            flat.extend(rate_flat(plan, subscription, period))
-
-    metered: list[RatedLine] = []
-    for subscription, quantity in _usage_by_plan(usage_plans, usage):
-        on = max(period.start, subscription.starts_on)
+        on = price_day(subscription, period)
         plan = prices.price(subscription.plan_code, contract.currency, on)
-        metered.extend(rate_graduated(plan, quantity))
-    return metered + flat
+        if plan.kind is PlanKind.USAGE:
+            metered[subscription] = plan
+        else:
+            flat.append((subscription, plan))
+
+    groups: dict[str, _PlanLines] = {}
+    used = _usage_by_plan(metered, usage)
+    for subscription, plan in metered.items():
+        group = groups.setdefault(plan.code, _PlanLines(plan.code, price_day(subscription, period)))
+        group.charged += rate_usage(plan, subscription, used[subscription], period)
+    for subscription, plan in flat:
+        group = groups.setdefault(plan.code, _PlanLines(plan.code, price_day(subscription, period)))
+        if plan.interval is Interval.YEAR:
+            group.charged += rate_year(plan, subscription, period)
+            group.given_back += give_back_year(
+                subscription, prices, contract.currency, contract.discounts, period
+            )
+        else:
+            group.charged += rate_month(plan, subscription, period)
+    return _discounted(contract, list(groups.values()))
+
+
+def _discounted(contract: Contract, groups: list[_PlanLines]) -> list[RatedLine]:
+    """The lines of all plans, each with its discounts behind it, and those on everything."""
+    lines: list[RatedLine] = []
+    charged: list[RatedLine] = []
+    for group in groups:
+        off = discount_lines(
+            contract.discounts, group.plan_code, group.charged, group.on, contract.currency
+        )
+        charged += group.charged + off
+        lines += group.charged + off + group.given_back
+    if groups:
+        first = min(group.on for group in groups)
+        lines += discount_lines(contract.discounts, None, charged, first, contract.currency)
+    return lines
 
 
 def _usage_by_plan(
-    plans: list[tuple[Subscription, str]], usage: Iterable[DailyUsage]
-) -> Iterator[tuple[Subscription, Decimal]]:
-    """Each usage subscription with the quantity of its metric on the days it covers."""
-    quantities: dict[Subscription, Decimal] = {}
+    plans: Mapping[Subscription, PlanPrice], usage: Iterable[DailyUsage]
+) -> dict[Subscription, dict[str, Decimal]]:
+    """For each usage subscription the units of its metrics on the days it covers."""
+    used: dict[Subscription, dict[str, Decimal]] = {subscription: {} for subscription in plans}
     uncovered: dict[str, list[DailyUsage]] = defaultdict(list)
     for entry in usage:
         if entry.quantity == 0:
             continue
         covering = [
-            sub for sub, metric in plans if metric == entry.metric and sub.covers(entry.day)
+            sub
+            for sub, plan in plans.items()
+            if entry.metric in plan.metrics and sub.covers(entry.day)
         ]
         if len(covering) > 1:
             raise OverlappingUsagePlans(
                 entry.metric, covering[0].plan_code, covering[1].plan_code, entry.day
             )
         if covering:
-            quantities[covering[0]] = quantities.get(covering[0], Decimal(0)) + entry.quantity
+            units = used[covering[0]]
+            units[entry.metric] = units.get(entry.metric, Decimal(0)) + entry.quantity
         else:
             uncovered[entry.metric].append(entry)
     for metric, entries in sorted(uncovered.items()):
         days = [entry.day for entry in entries]
         quantity = sum((entry.quantity for entry in entries), Decimal(0))
         raise UsageWithoutPlan(metric, quantity, min(days), max(days))
-    return ((sub, quantities[sub]) for sub, _ in plans if sub in quantities)
-
-
-def _covered_days(subscription: Subscription, period: BillingPeriod) -> str:
-    first = max(period.start, subscription.starts_on)
-    ends_on = subscription.ends_on
-    if ends_on is None or ends_on >= period.end:
-        return f"from {first}"
-    if first == period.start:
-        return f"until {ends_on.fromordinal(ends_on.toordinal() - 1)}"
-    return f"from {first} until {ends_on.fromordinal(ends_on.toordinal() - 1)}"
+    return used

@@ -6,10 +6,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select, text
 
+from domain.discounts import Discount
 from domain.parties import BilledCustomer, PaymentMethod, PostalAddress
 from domain.periods import BillingPeriod
 from domain.rating import DailyUsage, Subscription
-from storage.tables import pricing_plans, subscriptions
+from storage.tables import discounts, pricing_plans, subscriptions
 
 
 def billed_customer(row: Row[Any]) -> BilledCustomer:
@@ -56,6 +57,28 @@ def subscriptions_of(
             Subscription(row.code, row.quantity, row.starts_on, row.ends_on)
         )
     return found
+
+
+def discounts_of(connection: Connection, customer_ids: Sequence[int]) -> dict[int, list[Discount]]:
+    """By customer id: all that they ever had."""
+    rows = connection.execute(select(discounts).where(discounts.c.customer_id.in_(customer_ids)))
+    found: dict[int, list[Discount]] = defaultdict(list)
+    for row in rows:
+        found[row.customer_id].append(discount_of(row))
+    return found
+
+
+def discount_of(row: Row[Any]) -> Discount:
+    """A row of `discounts` as the rules know it."""
+    return Discount(
+        name=row.name,
+        valid_from=row.valid_from,
+        valid_to=row.valid_to,
+        plan_code=row.plan_code,
+        percent=row.percent,
+        amount=row.amount,
+        currency=row.currency,
+    )
 
 
 USAGE_OF_CUSTOMERS = text("""

@@ -24,6 +24,7 @@ class CycleTotals:
     usage: Decimal
     subscriptions: Decimal
     proration: Decimal
+    discounts: Decimal
     subtotal: Decimal
     tax: Decimal
     total: Decimal
@@ -200,6 +201,7 @@ def cycle_totals(connection: Connection, period: BillingPeriod) -> list[CycleTot
             func.sum(invoices.c.usage_amount),
             func.sum(invoices.c.subscription_amount),
             func.sum(invoices.c.proration_amount),
+            func.sum(invoices.c.discount_amount),
             func.sum(invoices.c.subtotal),
             func.sum(invoices.c.tax),
             func.sum(invoices.c.total),

@@ -23,7 +23,7 @@ _INVOICES = """
            invoice.usage_amount AS usage, invoice.subscription_amount AS subscriptions,
            invoice.proration_amount AS proration, invoice.subtotal, invoice.tax, invoice.total,
            invoice.amount_paid, invoice.status, invoice.collection_state, invoice.issued_on,
-           invoice.due_on
+           invoice.due_on, invoice.discount_amount AS discounts
     FROM invoices invoice JOIN customers customer ON customer.id = invoice.customer_id
     WHERE CAST(:period AS date) IS NULL OR invoice.period_start = :period
     ORDER BY invoice.period_start, invoice.number

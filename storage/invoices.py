@@ -27,9 +27,9 @@ from sqlalchemy import (
 
 from domain.errors import NotFound
 from domain.invoice import InvoiceStatus, TaxLine, open_amount
+from domain.lines import LineKind
 from domain.parties import BilledCustomer
 from domain.periods import BillingPeriod
-from domain.rating import LineKind
 from storage.receivables import IS_OPEN
 from storage.snapshots import customer_from_json, tax_lines_from_json
 from storage.tables import audit_log, customers, invoice_line_items, invoices
@@ -37,7 +37,7 @@ from storage.tables import audit_log, customers, invoice_line_items, invoices
 
 @dataclass(frozen=True)
 class InvoiceLine:
-    """A line as it is kept. `unit_price` is None for a proration."""
+    """A line as it is kept. `unit_price` is None where the amount is no product."""
 
     position: int
     kind: LineKind
@@ -67,6 +67,7 @@ class Invoice:
     usage: Decimal
     subscriptions: Decimal
     proration: Decimal
+    discounts: Decimal
     subtotal: Decimal
     tax: Decimal
     total: Decimal
@@ -319,6 +320,7 @@ def _invoice(row: Row[Any]) -> Invoice:
         usage=row.usage_amount,
         subscriptions=row.subscription_amount,
         proration=row.proration_amount,
+        discounts=row.discount_amount,
         subtotal=row.subtotal,
         tax=row.tax,
         total=row.total,

@@ -19,11 +19,14 @@ from domain.invoice import (
     invoice_number,
     parse_invoice_number,
 )
+from domain.lines import InvoiceSum
 from domain.money import Money
 from domain.periods import BillingPeriod
-from domain.rating import Contract, LineKind
+from domain.prepaid import PrepaidGrant
+from domain.rating import Contract, DailyUsage
 from storage import audit
-from storage.customers import billed_customer, subscriptions_of, usage_of
+from storage.customers import billed_customer, discounts_of, subscriptions_of, usage_of
+from storage.prepaid import lock_grants, write_draws
 from storage.sellers import current_seller
 from storage.snapshots import customer_to_json, tax_lines_to_json
 from storage.tables import (
@@ -93,9 +96,23 @@ def plan_page(
         return PageOfPlan(None)
     ids = [row.id for row in page]
     subscribed = subscriptions_of(connection, ids, cycle.period)
+    discounts = discounts_of(connection, ids)
     used = usage_of(connection, ids, cycle.period, time_zone)
+    held = [row.held_id for row in page if row.held_id is not None]
+    grants = lock_grants(connection, ids, but_for=held)
     verdicts = [
-        _rate(row, subscribed.get(row.id, ()), used.get(row.id, ()), rules, cycle.period)
+        _rate(
+            row,
+            Contract(
+                row.currency,
+                tuple(subscribed.get(row.id, ())),
+                tuple(discounts.get(row.id, ())),
+            ),
+            used.get(row.id, ()),
+            grants.get(row.id, ()),
+            rules,
+            cycle.period,
+        )
         for row in page
     ]
     _write(connection, cycle, verdicts)
@@ -198,8 +215,9 @@ def _customers_to_plan(
 
 def _rate(
     row: Row[Any],
-    subscribed: Sequence[Any],
-    used: Sequence[Any],
+    contract: Contract,
+    used: Sequence[DailyUsage],
+    grants: Sequence[PrepaidGrant],
     rules: PriceList,
     period: BillingPeriod,
 ) -> _Verdict:
@@ -209,8 +227,7 @@ def _rate(
         )
     customer = billed_customer(row)
     try:
-        contract = Contract(customer.currency, tuple(subscribed))
-        draft = draft_invoice(customer.tax_subject, contract, used, rules, period)
+        draft = draft_invoice(customer.tax_subject, contract, used, rules, period, grants=grants)
     except CustomerCannotBeBilled as refusal:
         return _Verdict(row, None, "failed", refusal.code, refusal.message)
     except Exception as defect:  # of ours, met by one customer: the others are billed
@@ -236,6 +253,14 @@ def _write(connection: Connection, cycle: Cycle, verdicts: list[_Verdict]) -> No
     ]
     if lines:
         connection.execute(insert(invoice_line_items), lines)
+    write_draws(
+        connection,
+        (
+            (invoice_ids[verdict.customer.id], verdict.draft.draws)
+            for verdict in verdicts
+            if verdict.draft is not None
+        ),
+    )
     item = upsert(billing_cycle_items)
     connection.execute(
         item.on_conflict_do_update(
@@ -325,9 +350,10 @@ def _draft_values(
 ) -> dict[str, Any]:
     return {
         "currency": draft.currency,
-        "usage_amount": draft.amount_of(LineKind.USAGE),
-        "subscription_amount": draft.amount_of(LineKind.FLAT),
-        "proration_amount": draft.amount_of(LineKind.PRORATION),
+        "usage_amount": draft.amount_of(InvoiceSum.USAGE),
+        "subscription_amount": draft.amount_of(InvoiceSum.SUBSCRIPTIONS),
+        "proration_amount": draft.amount_of(InvoiceSum.PRORATION),
+        "discount_amount": draft.amount_of(InvoiceSum.DISCOUNTS),
         "subtotal": draft.subtotal,
         "tax": draft.tax,
         "total": draft.total,

@@ -3,9 +3,9 @@
 from sqlalchemy import Connection, select
 
 from domain.invoice import PriceList
-from domain.plans import PlanKind, PlanPrice, PriceBook
+from domain.plans import Interval, PlanKind, PlanPrice, PriceBook
 from domain.tax import TaxPolicy, TaxRate, TaxTable
-from storage.snapshots import tiers_from_json
+from storage.snapshots import charges_from_json
 from storage.tables import plan_prices, pricing_plans, tax_rates
 
 
@@ -26,14 +26,20 @@ def load_prices(connection: Connection, *codes: str) -> list[PlanPrice]:
             name=row.name,
             kind=PlanKind(row.kind),
             currency=row.currency,
-            metric=row.metric,
             unit_price=row.unit_price,
-            tiers=tiers_from_json(row.tiers),
+            charges=charges_from_json(row.charges),
+            minimum=row.minimum,
+            interval=Interval(row.interval),
             version=row.version,
             valid_from=row.valid_from,
         )
         for row in rows
     ]
+
+
+def known_metrics(connection: Connection) -> set[str]:
+    """Every metric that a version of a plan's price counts, of any day."""
+    return {metric for price in load_prices(connection) for metric in price.metrics}
 
 
 def load_taxes(connection: Connection) -> TaxTable:

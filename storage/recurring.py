@@ -13,9 +13,10 @@ from sqlalchemy import Connection, delete, insert, select, text
 
 from domain.errors import CustomerCannotBeBilled
 from domain.plans import PriceBook
-from domain.rating import Subscription
+from domain.rating import Contract, Subscription
 from domain.recurring import recurring_revenue as rate
 from domain.recurring import window_start
+from storage.customers import discounts_of
 from storage.price_list import load_prices
 from storage.tables import recurring_days, recurring_revenue
 
@@ -91,10 +92,12 @@ def _rate_all(
     by_customer: dict[tuple[int, str], list[Any]] = defaultdict(list)
     for row in found:
         by_customer[row.customer_id, row.currency].append(row)
+    discounts = discounts_of(connection, list({customer_id for customer_id, _ in by_customer}))
     rows, unrated = [], 0
     for (customer_id, currency), mine in by_customer.items():
         try:
-            revenue = rate(*_subscribed(mine), prices, currency, day)
+            terms = Contract(currency, _subscribed(mine), tuple(discounts.get(customer_id, ())))
+            revenue = rate(terms, _used(mine), prices, day)
         except CustomerCannotBeBilled:
             unrated += 1
             continue
@@ -111,11 +114,20 @@ def _rate_all(
     return rows, unrated
 
 
-def _subscribed(rows: Iterable[Any]) -> tuple[list[Subscription], dict[Subscription, Any]]:
-    used = {
-        Subscription(row.code, row.quantity, row.starts_on, row.ends_on): row.used for row in rows
-    }
-    return list(used), {subscription: units for subscription, units in used.items() if units}
+def _subscribed(rows: Iterable[Any]) -> tuple[Subscription, ...]:
+    return tuple(dict.fromkeys(_subscription(row) for row in rows))
+
+
+def _used(rows: Iterable[Any]) -> dict[Subscription, dict[str, Any]]:
+    used: dict[Subscription, dict[str, Any]] = defaultdict(dict)
+    for row in rows:
+        if row.used:
+            used[_subscription(row)][row.metric] = row.used
+    return used
+
+
+def _subscription(row: Any) -> Subscription:
+    return Subscription(row.code, row.quantity, row.starts_on, row.ends_on)
 
 
 _TOTALS = text("""
@@ -125,17 +137,20 @@ _TOTALS = text("""
 """)
 _ACTIVE = text("""
     SELECT subscription.customer_id, customer.currency, plan.code, subscription.quantity,
-           subscription.starts_on, subscription.ends_on, usage.used
+           subscription.starts_on, subscription.ends_on, usage.metric, usage.used
     FROM subscriptions subscription
     JOIN customers customer ON customer.id = subscription.customer_id
     JOIN pricing_plans plan ON plan.id = subscription.plan_id
     LEFT JOIN LATERAL (
-        SELECT sum(quantity) AS used FROM usage_daily
-        WHERE customer_id = subscription.customer_id AND metric = plan.metric
+        SELECT metric, sum(quantity) AS used FROM usage_daily
+        WHERE customer_id = subscription.customer_id
           AND day BETWEEN greatest(CAST(:from AS date), subscription.starts_on) AND :day
-    ) usage ON plan.metric IS NOT NULL
+        GROUP BY metric
+    ) usage ON plan.kind = 'usage'
     WHERE subscription.starts_on <= :day
       AND (subscription.ends_on IS NULL OR subscription.ends_on > :day)
     ORDER BY subscription.customer_id, plan.code, subscription.starts_on
 """)
-"""Every subscription that is active on a day, with the usage that it covers in the four weeks."""
+"""Every subscription that is active on a day, a usage plan's with what it covers in the four weeks,
+by metric.
+"""

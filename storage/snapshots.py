@@ -12,7 +12,7 @@ from domain.dunning import DunningPolicy, DunningStep
 from domain.emails import EmailKind
 from domain.invoice import TaxLine
 from domain.parties import BilledCustomer, PaymentMethod, PostalAddress
-from domain.plans import Tier
+from domain.plans import Charge, ChargeModel, Tier
 from domain.tax import TaxRule, TaxTreatment
 
 
@@ -55,15 +55,38 @@ def tax_lines_from_json(data: Iterable[dict[str, str]]) -> tuple[TaxLine, ...]:
     )
 
 
-def tiers_to_json(tiers: Iterable[Tier]) -> list[dict[str, Any]]:
+def charges_to_json(charges: Iterable[Charge]) -> list[dict[str, Any]]:
     return [
-        {"name": tier.name, "up_to": tier.up_to, "unit_price": f"{tier.unit_price:f}"}
-        for tier in tiers
+        {
+            "metric": charge.metric,
+            "model": charge.model.value,
+            "name": charge.name,
+            "tiers": [
+                {"name": tier.name, "up_to": tier.up_to, "unit_price": f"{tier.unit_price:f}"}
+                for tier in charge.tiers
+            ],
+            "unit_price": None if charge.unit_price is None else f"{charge.unit_price:f}",
+            "package_size": charge.package_size,
+        }
+        for charge in charges
     ]
 
 
-def tiers_from_json(data: Iterable[dict[str, Any]]) -> tuple[Tier, ...]:
-    return tuple(Tier(tier["name"], tier["up_to"], Decimal(tier["unit_price"])) for tier in data)
+def charges_from_json(data: Iterable[dict[str, Any]]) -> tuple[Charge, ...]:
+    return tuple(
+        Charge(
+            metric=charge["metric"],
+            model=ChargeModel(charge["model"]),
+            tiers=tuple(
+                Tier(tier["name"], tier["up_to"], Decimal(tier["unit_price"]))
+                for tier in charge["tiers"]
+            ),
+            unit_price=None if charge["unit_price"] is None else Decimal(charge["unit_price"]),
+            package_size=charge["package_size"],
+            name=charge["name"],
+        )
+        for charge in data
+    )
 
 
 def policy_to_json(policy: DunningPolicy) -> list[dict[str, Any]]:

@@ -125,7 +125,7 @@ pricing_plans = Table(
     _text("code"),
     _text("name"),
     _text("kind"),
-    _text("metric", null=True),
+    _text("interval", default="month"),
     _now("created_at"),
 )
 
@@ -137,7 +137,8 @@ plan_prices = Table(
     Column("version", Integer, primary_key=True),
     _day("valid_from"),
     _amount("unit_price", null=True),
-    _json("tiers"),
+    _json("charges"),
+    _amount("minimum", null=True),
     _now("created_at"),
 )
 
@@ -151,6 +152,46 @@ subscriptions = Table(
     _day("starts_on"),
     _day("ends_on", null=True),
     _now("created_at"),
+)
+
+discounts = Table(
+    "discounts",
+    metadata,
+    _id(),
+    _ref("customer_id"),
+    _text("plan_code", null=True),
+    _text("name"),
+    _amount("percent", null=True),
+    _amount("amount", null=True),
+    _text("currency", null=True),
+    _day("valid_from"),
+    _day("valid_to", null=True),
+    _text("created_by"),
+    _now("created_at"),
+)
+
+prepaid_grants = Table(
+    "prepaid_grants",
+    metadata,
+    _id(),
+    _ref("customer_id"),
+    _text("reference"),
+    _text("currency"),
+    _amount("amount"),
+    _amount("price"),
+    _day("valid_from"),
+    _day("expires_on", null=True),
+    _text("note"),
+    _text("person"),
+    _now("created_at"),
+)
+
+prepaid_draws = Table(
+    "prepaid_draws",
+    metadata,
+    Column("invoice_id", BigInteger, primary_key=True),
+    Column("grant_id", BigInteger, primary_key=True),
+    _amount("amount"),
 )
 
 tax_rates = Table(
@@ -269,6 +310,7 @@ invoices = Table(
     _amount("usage_amount"),
     _amount("subscription_amount"),
     _amount("proration_amount"),
+    _amount("discount_amount", default=0),
     _amount("subtotal"),
     _amount("tax"),
     _amount("total"),

@@ -20,7 +20,7 @@ from sqlalchemy import Engine
 from domain.dunning import Case, CollectionState
 from domain.invoice import InvoiceStatus, PriceList
 from domain.periods import BillingPeriod
-from domain.plans import PlanKind, PlanPrice, PriceBook, Tier
+from domain.plans import Charge, PlanKind, PlanPrice, PriceBook, Tier
 from domain.rating import DailyUsage, Subscription
 from domain.tax import TaxPolicy, TaxRate, TaxTable
 from storage.cycles import open_cycle
@@ -46,9 +46,15 @@ TIERS = (
 # --- domain values
 
 
-def usage_plan(**changes: Any) -> PlanPrice:
-    """`api-calls`: free to 10,000 calls, 0.001 USD to 100,000, 0.0005 USD above."""
-    plan = PlanPrice("api-calls", "API calls", PlanKind.USAGE, "USD", "api_calls", None, TIERS)
+def usage_plan(*charges: Charge, tiers: tuple[Tier, ...] = TIERS, **changes: Any) -> PlanPrice:
+    """`api-calls`: free to 10,000 calls, 0.001 USD to 100,000, 0.0005 USD above; or `charges`."""
+    plan = PlanPrice(
+        "api-calls",
+        "API calls",
+        PlanKind.USAGE,
+        "USD",
+        charges=charges or (Charge("api_calls", tiers=tiers),),
+    )
     return replace(plan, **changes)
 
 
@@ -57,7 +63,7 @@ def flat_plan(
 ) -> PlanPrice:
     """`premium-support` at 99.00 USD a month."""
     name = code.replace("-", " ").capitalize()
-    plan = PlanPrice(code, name, PlanKind.FLAT, "USD", None, Decimal(unit_price))
+    plan = PlanPrice(code, name, PlanKind.FLAT, "USD", Decimal(unit_price))
     return replace(plan, **changes)
 
 

@@ -24,6 +24,7 @@ from storage.importing import (
 from storage.importing.problems import ImportRefused, Problems
 from storage.master_data.price_versions import write_prices
 from storage.policies import policy_codes
+from storage.price_list import known_metrics
 from storage.recurring import forget_from, lock_writers
 from storage.schema import make_partitions
 from storage.sellers import is_current, save_seller
@@ -167,17 +168,18 @@ class _Run:
         return path if path.is_file() else None
 
     def _read_plans(self) -> None:
-        rows = self._connection.execute(select(pricing_plans.c.code, pricing_plans.c.metric))
-        metrics: dict[str, str | None] = {row.code: row.metric for row in rows}
+        codes = set(self._connection.execute(select(pricing_plans.c.code)).scalars())
+        metrics = known_metrics(self._connection)
         before = self.problems.count
         if path := self._path(PLANS):
             plans = price_files.read_plans(self._connection, path, self.problems)
             self._write(PLANS, plans, write_prices)
             self._overtake(plan.valid_from for plan in plans)
-            metrics |= {plan.code: plan.metric for plan in plans}
+            codes |= {plan.code for plan in plans}
+            metrics |= {metric for plan in plans for metric in plan.metrics}
         bad = self.problems.count > before
-        self._plan_codes = _Anything() if bad else metrics.keys()
-        self._metrics = _Anything() if bad else {metric for metric in metrics.values() if metric}
+        self._plan_codes = _Anything() if bad else codes
+        self._metrics = _Anything() if bad else metrics
 
     def _read_policies(self) -> Container[str]:
         """The codes that customers may name."""

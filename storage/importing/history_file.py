@@ -46,8 +46,14 @@ COLUMNS = {
     **dict.fromkeys(_AMOUNTS, fields.amount),
     "status": fields.one_of(_STATUSES),
 }
-OPTIONAL = {"paid_on": fields.optional_day}
-_FROZEN = tuple(name for name in COLUMNS if name not in ("number", "amount_paid", "status"))
+OPTIONAL = {
+    "paid_on": fields.optional_day,
+    "discounts": lambda value: fields.amount(value) if value.strip() else Decimal(0),
+}
+_FROZEN = (
+    *(name for name in COLUMNS if name not in ("number", "amount_paid", "status")),
+    "discounts",
+)
 """What an invoice keeps for good: payments and reminders change the rest in Billwright."""
 
 
@@ -145,6 +151,7 @@ def _known_invoices(connection: Connection) -> dict[str, dict[str, Any]]:
             invoices.c.usage_amount.label("usage"),
             invoices.c.subscription_amount.label("subscriptions"),
             invoices.c.proration_amount.label("proration"),
+            invoices.c.discount_amount.label("discounts"),
             invoices.c.tax,
             invoices.c.total,
         )
@@ -189,10 +196,11 @@ def _sound(file: str, record: Record, problems: Problems, today: date) -> bool:
 
 def _check_amounts(file: str, record: Record, problems: Problems) -> None:
     row = record.values
-    for name in _AMOUNTS:
+    for name in (*_AMOUNTS, "discounts"):
         if round_money(row[name], row["currency"]) != row[name]:
             problems.add(file, record.line, name, f"has a fraction of a {row['currency']} cent")
-    parts = row["usage"] + row["subscriptions"] + row["proration"] + row["tax"]
+    net = row["usage"] + row["subscriptions"] + row["proration"] + row["discounts"]
+    parts = net + row["tax"]
     if parts != row["total"]:
         problems.add(file, record.line, "total", f"is {row['total']} and its parts sum to {parts}")
     if not 0 <= row["amount_paid"] <= max(row["total"], Decimal(0)):
@@ -271,6 +279,7 @@ def _invoice_values(
         "usage_amount": row["usage"],
         "subscription_amount": row["subscriptions"],
         "proration_amount": row["proration"],
+        "discount_amount": round_money(row["discounts"], row["currency"]),
         "subtotal": row["total"] - row["tax"],
         "tax": row["tax"],
         "total": row["total"],

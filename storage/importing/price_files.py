@@ -12,7 +12,15 @@ from stdnum import bic, iban
 from domain.errors import Conflict, InvalidValue
 from domain.parties import PostalAddress, Seller
 from domain.periods import overlap
-from domain.plans import PlanKind, PlanPrice, Tier
+from domain.plans import (
+    Charge,
+    ChargeModel,
+    Interval,
+    PlanKind,
+    PlanPrice,
+    Tier,
+    charges_of,
+)
 from storage.importing import fields
 from storage.importing.problems import Problems
 from storage.importing.reading import read_json, read_records
@@ -28,7 +36,11 @@ TAX_RATE_COLUMNS = {
     "valid_from": fields.day,
     "valid_to": fields.optional_day,
 }
-_PLAN_KEYS = {"code", "name", "kind", "metric", "currency", "unit_price", "tiers", "valid_from"}
+_PLAN_KEYS = {
+    *("code", "name", "kind", "metric", "currency", "unit_price", "tiers", "valid_from"),
+    *("charges", "minimum", "interval"),
+}
+_CHARGE_KEYS = {"metric", "model", "name", "tiers", "unit_price", "package_size"}
 _TIER_KEYS = {"name", "up_to", "unit_price"}
 _SELLER_KEYS = {
     *("name address_line1 postal_code city region country email phone website tax_number").split(),
@@ -169,19 +181,54 @@ def _plan(entry: Any) -> PlanPrice:
         raise ValueError("is not a plan but a single value")
     if unknown := set(entry) - _PLAN_KEYS:
         raise ValueError(f"unknown keys {', '.join(sorted(unknown))}")
-    if not isinstance(entry["tiers"], list):
-        raise ValueError("tiers is not a list")
-    unit_price = entry["unit_price"]
+    if "charges" in entry:
+        entry = {"metric": None, "tiers": [], "unit_price": None, **entry}
+    kind = PlanKind(entry["kind"])
     return PlanPrice(
         code=_text(entry, "code"),
         name=_text(entry, "name"),
-        kind=PlanKind(entry["kind"]),
+        kind=kind,
         currency=fields.currency(_text(entry, "currency")),
-        metric=None if entry["metric"] in (None, "") else _text(entry, "metric"),
-        unit_price=None if unit_price in (None, "") else _price(unit_price),
-        tiers=tuple(_tier(tier) for tier in entry["tiers"]),
+        unit_price=_optional_price(entry["unit_price"]),
+        charges=charges_of(
+            kind,
+            [_charge(charge) for charge in _list(entry, "charges")],
+            None if entry["metric"] in (None, "") else _text(entry, "metric"),
+            [_tier(tier) for tier in _list(entry, "tiers")],
+        ),
+        minimum=_optional_price(entry.get("minimum")),
+        interval=Interval(entry.get("interval") or "month"),
         valid_from=fields.day(_text(entry, "valid_from")) if entry.get("valid_from") else date.min,
     )
+
+
+def _charge(entry: Any) -> Charge:
+    if not isinstance(entry, dict):
+        raise ValueError("a charge is not a single value")
+    if unknown := set(entry) - _CHARGE_KEYS:
+        raise ValueError(f"unknown keys {', '.join(sorted(unknown))} of a charge")
+    size = entry.get("package_size")
+    if size is not None and (not isinstance(size, int) or isinstance(size, bool)):
+        raise ValueError(f"package_size {size!r} is neither a whole number nor null")
+    return Charge(
+        metric=_text(entry, "metric"),
+        model=ChargeModel(entry.get("model") or "graduated"),
+        tiers=tuple(_tier(tier) for tier in _list(entry, "tiers")),
+        unit_price=_optional_price(entry.get("unit_price")),
+        package_size=size,
+        name=_text(entry, "name") if entry.get("name") else "",
+    )
+
+
+def _list(entry: dict[str, Any], key: str) -> list[Any]:
+    value = entry.get(key, [])
+    if not isinstance(value, list):
+        raise ValueError(f"{key} is not a list")
+    return value
+
+
+def _optional_price(value: Any) -> Decimal | None:
+    return None if value in (None, "") else _price(value)
 
 
 def _tier(entry: Any) -> Tier:

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, select
 
 from domain.errors import Conflict, NotFound
-from domain.plans import PlanKind, PlanPrice, PriceBook
+from domain.plans import Interval, PlanKind, PlanPrice, PriceBook
 from storage import audit
 from storage.master_data.billed_months import begin_writing, require_no_cycle_since
 from storage.master_data.price_versions import (
@@ -21,7 +21,7 @@ from storage.master_data.price_versions import (
 )
 from storage.price_list import load_prices
 from storage.recurring import forget_from
-from storage.snapshots import tiers_to_json
+from storage.snapshots import charges_to_json
 from storage.tables import pricing_plans
 
 SUBJECT = "plan"
@@ -37,14 +37,19 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True)
 class KeptPlan:
-    """A plan with its prices by currency and version; `metric` None: a flat plan."""
+    """A plan with its prices by currency and version. `interval`: how often it is charged."""
 
     code: str
     name: str
     kind: PlanKind
-    metric: str | None
+    interval: Interval
     created_at: datetime
     prices: tuple[tuple[PlanPrice, Standing], ...]
+
+    @property
+    def metrics(self) -> list[str]:
+        """All that a version of it counts."""
+        return sorted({metric for price, _ in self.prices for metric in price.metrics})
 
 
 def list_plans(
@@ -89,7 +94,7 @@ def add_price(connection: Connection, price: PlanPrice, *, business_date: date, 
     A version may not begin in a month that has a cycle, where another one had been the price till
     then. The first price in a currency may: nobody was billed by one, and it mends who failed.
     A version that is there may not change once its month, or a later one, has a cycle.
-    Raises Conflict for another name, kind or metric, and AlreadyBilled.
+    Raises Conflict for another name, kind or interval, and AlreadyBilled.
     """
     begin_writing(connection)
     versions = PriceVersions(load_prices(connection, price.code))
@@ -131,7 +136,8 @@ def _replace(
 def _charged(price: PlanPrice) -> dict[str, Any]:
     return {
         "unit_price": None if price.unit_price is None else f"{price.unit_price:f}",
-        "tiers": tiers_to_json(price.tiers),
+        "charges": charges_to_json(price.charges),
+        "minimum": None if price.minimum is None else f"{price.minimum:f}",
     }
 
 
@@ -166,7 +172,7 @@ def _with_prices(connection: Connection, rows: Collection[Row[Any]], as_of: date
             row.code,
             row.name,
             PlanKind(row.kind),
-            row.metric,
+            Interval(row.interval),
             row.created_at,
             tuple(by_code[row.code]),
         )

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
 from domain.errors import Conflict
 from domain.plans import PlanPrice
-from storage.snapshots import tiers_to_json
+from storage.snapshots import charges_to_json
 from storage.tables import plan_prices, pricing_plans
 
 
@@ -41,7 +42,7 @@ class PriceVersions:
         """
         for known in self._prices:
             if known.code == price.code and _plan_of(known) != _plan_of(price):
-                raise Conflict(f"plan {price.code} is known with another name, kind or metric")
+                raise Conflict(f"plan {price.code} is known with another name, kind or interval")
         for known in self._in_currency_of(price):
             if known.valid_from == price.valid_from:
                 return known
@@ -69,7 +70,7 @@ class PriceVersions:
 
 
 def charge_alike(one: PlanPrice, other: PlanPrice) -> bool:
-    return (one.unit_price, one.tiers) == (other.unit_price, other.tiers)
+    return _charged(one) == _charged(other)
 
 
 def write_prices(connection: Connection, prices: Iterable[PlanPrice]) -> None:
@@ -82,7 +83,7 @@ def write_prices(connection: Connection, prices: Iterable[PlanPrice]) -> None:
         if price.code not in ids:
             ids[price.code] = connection.execute(
                 insert(pricing_plans)
-                .values(code=price.code, name=price.name, kind=price.kind, metric=price.metric)
+                .values(code=price.code, name=price.name, kind=price.kind, interval=price.interval)
                 .returning(pricing_plans.c.id)
             ).scalar_one()
         connection.execute(
@@ -91,8 +92,7 @@ def write_prices(connection: Connection, prices: Iterable[PlanPrice]) -> None:
                 currency=price.currency,
                 version=price.version,
                 valid_from=price.valid_from,
-                unit_price=price.unit_price,
-                tiers=tiers_to_json(price.tiers),
+                **price_values(price),
             )
         )
 
@@ -107,9 +107,22 @@ def rewrite_price(connection: Connection, price: PlanPrice) -> None:
             plan_prices.c.currency == price.currency,
             plan_prices.c.version == price.version,
         )
-        .values(unit_price=price.unit_price, tiers=tiers_to_json(price.tiers))
+        .values(price_values(price))
     )
 
 
-def _plan_of(price: PlanPrice) -> tuple[str, str, str | None]:
-    return price.name, price.kind, price.metric
+def price_values(price: PlanPrice) -> dict[str, Any]:
+    """What a version charges, as its row has it."""
+    return {
+        "unit_price": price.unit_price,
+        "charges": charges_to_json(price.charges),
+        "minimum": price.minimum,
+    }
+
+
+def _charged(price: PlanPrice) -> tuple[Any, ...]:
+    return price.unit_price, price.charges, price.minimum
+
+
+def _plan_of(price: PlanPrice) -> tuple[str, str, str]:
+    return price.name, price.kind, price.interval

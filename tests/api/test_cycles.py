@@ -49,6 +49,7 @@ async def test_a_month_is_billed_from_the_request_to_the_close(office: Product, 
             "usage": "184.95",  # 10.00 + 11.00 + 163.95
             "subscriptions": "99.00",
             "proration": "0.00",
+            "discounts": "0.00",
             "subtotal": "283.95",
             "tax": "53.95",  # 1.90 + 2.09 + 49.96
             "total": "337.90",

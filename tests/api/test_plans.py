@@ -66,6 +66,8 @@ async def test_a_plan_is_added_with_its_first_price_and_told(books: Product) -> 
             "standing": "upcoming",
             "unit_price": "10.00",
             "tiers": [],
+            "charges": [],
+            "minimum": None,
         }
     ]
     await post(books, PLANS, metered())
@@ -78,7 +80,17 @@ async def test_a_plan_is_added_with_its_first_price_and_told(books: Product) -> 
         "version": 1,
         "valid_from": "2026-04-01",
         "unit_price": None,
-        "tiers": TIERS,
+        "charges": [
+            {
+                "metric": "exports",
+                "model": "graduated",
+                "name": "",
+                "tiers": TIERS,
+                "unit_price": None,
+                "package_size": None,
+            }
+        ],
+        "minimum": None,
     }
 
 
@@ -93,7 +105,7 @@ async def test_the_same_plan_or_price_again_changes_nothing(books: Product) -> N
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"name": "Another"}, "plan onboarding is known with another name, kind or metric"),
+        ({"name": "Another"}, "plan onboarding is known with another name, kind or interval"),
         ({"unit_price": "11"}, "plan onboarding is known with another price in USD"),
         ({"valid_from": "2026-05-01"}, "code: plan onboarding is there"),
         ({"currency": "EUR"}, "code: plan onboarding is there"),
@@ -164,7 +176,7 @@ async def test_a_price_holds_from_its_day_on(books: Product, seed: Seed) -> None
     nowhere = await books.http.post(f"{PLANS}/gold/prices", json=price())
     assert_problem(nowhere, 404, "There is no plan gold")
     tiered = await books.http.post(path, json=price(None, tiers=TIERS, valid_from="2026-05-01"))
-    assert_problem(tiered, 422, "needs a unit_price")
+    assert_problem(tiered, 422, "neither tiers nor a metric")
 
 
 async def test_a_mistyped_price_is_replaced_until_a_cycle_may_have_billed_by_it(
@@ -208,7 +220,8 @@ async def test_mistyped_tiers_are_replaced(books: Product) -> None:
     cheaper = [TIERS[0], {**TIERS[1], "unit_price": "0.001"}]
     found = await post(books, f"{PLANS}/exports/prices", price(None, tiers=cheaper), 200)
     assert found["prices"][0]["tiers"] == cheaper
-    assert told(books, "plan")[1][2]["tiers"] == {"from": TIERS, "to": cheaper}
+    changed = told(books, "plan")[1][2]["charges"]
+    assert [charges[0]["tiers"] for charges in (changed["from"], changed["to"])] == [TIERS, cheaper]
 
 
 async def test_recurring_revenue_follows_a_new_price(books: Product, seed: Seed) -> None:

@@ -15,10 +15,11 @@ from domain.invoice import (
     invoice_number,
     parse_invoice_number,
 )
+from domain.lines import InvoiceSum
 from domain.money import minor_digits
 from domain.periods import BillingPeriod
 from domain.plans import PlanPrice
-from domain.rating import Contract, DailyUsage, LineKind, Subscription
+from domain.rating import Contract, DailyUsage, Subscription
 from domain.tax import TaxRule, TaxSubject
 from tests.builders import FEBRUARY, flat_plan, price_list, subscription, usage, usage_plan
 
@@ -53,12 +54,12 @@ def test_an_invoice_names_the_rule_of_its_tax() -> None:
     assert (line.treatment.rule, line.taxable) == (TaxRule.DOMESTIC, Decimal("99.00"))
 
 
-def test_an_invoice_knows_its_amount_of_each_kind() -> None:
+def test_an_invoice_knows_the_sums_that_make_it() -> None:
     half = subscription("premium-support", starts_on=date(2026, 2, 15))
     invoice = draft([subscription(), half], usage(20_000))
     assert invoice is not None
-    amounts = [f"{invoice.amount_of(kind):f}" for kind in LineKind]
-    assert amounts == ["10.00", "99.00", "-49.50"]
+    amounts = [f"{invoice.amount_of(part):f}" for part in InvoiceSum]
+    assert amounts == ["10.00", "99.00", "-49.50", "0.00"]
 
 
 def test_usage_inside_the_free_tier_is_an_invoice_of_nothing() -> None:
@@ -118,7 +119,7 @@ def test_an_invoices_parts_add_up(calls: int, quantity: int, days: int, currency
     seats = subscription("seat", quantity=Decimal(quantity), ends_on=date(2026, 2, days))
     invoice = draft([subscription("calls"), seats], usage(calls), currency=currency, plans=plans)
     assert invoice is not None
-    assert sum(invoice.amount_of(kind) for kind in LineKind) == invoice.subtotal
+    assert sum(invoice.amount_of(part) for part in InvoiceSum) == invoice.subtotal
     assert sum(line.amount for line in invoice.lines) == invoice.subtotal
     assert invoice.subtotal + invoice.tax == invoice.total
     shown = [*(line.amount for line in invoice.lines), invoice.tax, invoice.total]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from domain.errors import InvalidValue, NoPriceInCurrency, UnknownPlan
-from domain.plans import PlanKind, PriceBook, Tier
+from domain.plans import Charge, PlanKind, PriceBook, Tier
 from tests.builders import TIERS, flat_plan, price_book, usage_plan
 
 FIRST_OF_FEBRUARY = date(2026, 2, 1)
@@ -21,8 +21,7 @@ def tiers(*limits: int | None) -> tuple[Tier, ...]:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"metric": None}, "needs the metric"),
-        ({"metric": ""}, "needs the metric"),
+        ({"charges": ()}, "needs the metric"),
         ({"unit_price": Decimal(1)}, "remove unit_price"),
         ({"tiers": ()}, "up_to null"),
         ({"tiers": tiers(10)}, "up_to null"),
@@ -45,8 +44,8 @@ def test_a_usage_plan_that_does_not_fit_is_refused(changes: dict[str, Any], reas
     [
         ({"unit_price": None}, "needs a unit_price"),
         ({"unit_price": Decimal("-0.01")}, "needs a unit_price"),
-        ({"tiers": TIERS}, "neither tiers"),
-        ({"metric": "api_calls"}, "nor a metric"),
+        ({"charges": (Charge("api_calls", tiers=TIERS),)}, "has no charges"),
+        ({"minimum": Decimal(1)}, "has no minimum"),
         ({"kind": PlanKind.USAGE}, "needs the metric"),
     ],
 )
@@ -60,7 +59,7 @@ def test_a_free_flat_plan_is_a_plan() -> None:
 
 
 def test_a_single_tier_without_end_is_a_plan() -> None:
-    assert len(usage_plan(tiers=tiers(None)).tiers) == 1
+    assert len(usage_plan(tiers=tiers(None)).charges[0].tiers) == 1
 
 
 def test_the_newest_version_that_has_begun_is_the_price() -> None:
@@ -91,8 +90,6 @@ def test_a_currency_without_a_price_is_refused_with_those_that_have_one() -> Non
 def test_a_plan_that_nobody_made_is_unknown() -> None:
     with pytest.raises(UnknownPlan, match="gold"):
         price_book().price("gold", "USD", FIRST_OF_FEBRUARY)
-    with pytest.raises(UnknownPlan, match="gold"):
-        price_book().kind_and_metric("gold", FIRST_OF_FEBRUARY)
 
 
 def test_a_plan_that_begins_later_is_unknown_before() -> None:

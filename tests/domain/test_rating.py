@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.charges import rate_charge
 from domain.errors import (
     InvalidValue,
     NegativeUsage,
@@ -16,9 +17,10 @@ from domain.errors import (
     UnknownPlan,
     UsageWithoutPlan,
 )
+from domain.flat_fees import rate_month
 from domain.money import round_money
 from domain.periods import BillingPeriod
-from domain.plans import PriceBook, Tier
+from domain.plans import PlanPrice, PriceBook, Tier
 from domain.proration import proration_credit
 from domain.rating import (
     Contract,
@@ -26,8 +28,6 @@ from domain.rating import (
     RatedLine,
     Subscription,
     rate_customer,
-    rate_flat,
-    rate_graduated,
 )
 from tests.builders import FEBRUARY, flat_plan, price_book, subscription, usage, usage_plan
 
@@ -50,6 +50,10 @@ def rate(
 
 
 # --- graduated tiers
+
+
+def rate_graduated(plan: PlanPrice, quantity: Decimal) -> list[RatedLine]:
+    return rate_charge(plan, plan.charges[0], quantity)
 
 
 def test_account_1047_uses_all_three_tiers() -> None:
@@ -138,7 +142,7 @@ def test_any_ladder_of_tiers_holds_all_units_in_order(limits: list[int], quantit
 
 def lines_of(starts_on: date, ends_on: date | None, **changes: object) -> list[RatedLine]:
     sub = subscription("premium-support", starts_on=starts_on, ends_on=ends_on, **changes)
-    return rate_flat(flat_plan(), sub, FEBRUARY)
+    return rate_month(flat_plan(), sub, FEBRUARY)
 
 
 def test_a_whole_month_is_one_line() -> None:
@@ -217,7 +221,7 @@ def test_a_part_of_a_month_costs_its_share_up_to_half_a_cent(
         quantity=Decimal(quantity),
         starts_on=month.end - timedelta(days=used),
     )
-    lines = rate_flat(replace(flat_plan(), unit_price=price), sub, month)
+    lines = rate_month(replace(flat_plan(), unit_price=price), sub, month)
     charged = sum(line.amount for line in lines)
     exact = price * quantity * used / month.days
     assert abs(charged - exact) <= CENT / 2
@@ -232,7 +236,7 @@ def test_adjoining_parts_of_a_month_cost_the_month_up_to_a_cent(
     plan = replace(flat_plan(), unit_price=price)
     before = subscription("premium-support", starts_on=month.start, ends_on=change)
     after = subscription("premium-support", starts_on=change)
-    lines = rate_flat(plan, before, month) + rate_flat(plan, after, month)
+    lines = rate_month(plan, before, month) + rate_month(plan, after, month)
     assert abs(sum(line.amount for line in lines) - price) <= CENT
 
 

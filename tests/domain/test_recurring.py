@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.charges import rate_charge
+from domain.discounts import Discount
 from domain.errors import NoPriceInCurrency, OverlappingUsagePlans
 from domain.periods import BillingPeriod
-from domain.plans import PlanKind, PlanPrice, PriceBook, Tier
-from domain.rating import Subscription, rate_graduated
+from domain.plans import Charge, PlanKind, PlanPrice, PriceBook, Tier
+from domain.rating import Contract, Subscription
 from domain.recurring import (
     Recurring,
     declining,
@@ -27,11 +29,15 @@ CALLS = PlanPrice(
     name="API calls",
     kind=PlanKind.USAGE,
     currency="USD",
-    metric="api_calls",
-    tiers=(
-        Tier("Free tier", 10_000, Decimal(0)),
-        Tier("Tier 1", 100_000, Decimal("0.001")),
-        Tier("Tier 2", None, Decimal("0.0005")),
+    charges=(
+        Charge(
+            "api_calls",
+            tiers=(
+                Tier("Free tier", 10_000, Decimal(0)),
+                Tier("Tier 1", 100_000, Decimal("0.001")),
+                Tier("Tier 2", None, Decimal("0.0005")),
+            ),
+        ),
     ),
     version=1,
     valid_from=BEGINNING,
@@ -67,9 +73,11 @@ def revenue(
     prices: tuple[PlanPrice, ...] = (CALLS, SUPPORT),
     currency: str = "USD",
     on: date = FEBRUARY_END,
+    discounts: tuple[Discount, ...] = (),
 ) -> Recurring:
-    units = {sub: Decimal(used) for sub in subscriptions if sub.plan_code == "api"}
-    return recurring_revenue(subscriptions, units, PriceBook(prices), currency, on)
+    units = {sub: {"api_calls": Decimal(used)} for sub in subscriptions if sub.plan_code == "api"}
+    contract = Contract(currency, subscriptions, discounts)
+    return recurring_revenue(contract, units, PriceBook(prices), on)
 
 
 def test_the_known_customer_pays_usage_and_support() -> None:
@@ -119,7 +127,7 @@ def test_two_plans_for_one_metric_are_the_customers_error() -> None:
 
 @given(units=st.integers(0, 10**9))
 def test_usage_is_priced_as_the_cycle_prices_it(units: int) -> None:
-    lines = rate_graduated(CALLS, Decimal(units))
+    lines = rate_charge(CALLS, CALLS.charges[0], Decimal(units))
     found = revenue(subscribed("api"), used=str(units))
     assert found.usage == sum((line.amount for line in lines), Decimal(0))
 

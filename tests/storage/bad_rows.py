@@ -347,7 +347,7 @@ CONTRADICTIONS: list[Case] = [
         "policy patient exists with other steps",
     ),
     ("plans.json", json.dumps([plan_entry(unit_price="1.00")]), 1, "", "another price in USD"),
-    ("plans.json", json.dumps([plan_entry(name="Gold")]), 1, "", "another name, kind or metric"),
+    ("plans.json", json.dumps([plan_entry(name="Gold")]), 1, "", "another name, kind or interval"),
     (
         "subscriptions.csv",
         subscriptions(starts_on="2026-01-01"),

@@ -11,9 +11,10 @@ from sqlalchemy import Engine, select, text
 
 from demo.dataset import read_usage_by_month, write_dataset
 from domain.invoice import draft_invoice
+from domain.lines import InvoiceSum
 from domain.money import round_money
 from domain.periods import BillingPeriod
-from domain.rating import Contract, LineKind
+from domain.rating import Contract
 from domain.reporting import growth
 from domain.tax import TaxPolicy, determine_tax
 from storage.customers import billed_customer, subscriptions_of, usage_of
@@ -74,13 +75,14 @@ def test_an_old_invoice_is_what_the_rules_make_of_the_usage(
             period,
         )
         if draft is not None:
-            amounts = [draft.amount_of(kind) for kind in LineKind]
+            amounts = [draft.amount_of(part) for part in InvoiceSum]
             expected[row.id] = (*amounts, draft.tax, draft.total)
     assert {
         customer: (
             invoice.usage_amount,
             invoice.subscription_amount,
             invoice.proration_amount,
+            invoice.discount_amount,
             invoice.tax,
             invoice.total,
         )

@@ -40,7 +40,7 @@ from tests.builders import (
 OpenCycle = Callable[..., Cycle]
 COLUMNS = {
     "invoices": "number account_number period currency usage subscriptions proration subtotal tax "
-    "total amount_paid status collection_state issued_on due_on",
+    "total amount_paid status collection_state issued_on due_on discounts",
     "lines": "number position kind description quantity unit_price amount",
     "payments": "number method status amount currency provider_id failure_code business_date "
     "allocated returned attempt",
@@ -93,6 +93,7 @@ def test_an_invoice_is_one_row(engine: Engine, draft_1047: str) -> None:
         "collection_state": "issued",
         "issued_on": "2026-03-01",
         "due_on": "2026-03-31",
+        "discounts": "0.00",
     }
 
 

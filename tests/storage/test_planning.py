@@ -377,7 +377,7 @@ def test_a_page_waits_for_another_attempt_at_the_same_cycle(
 def test_a_defect_in_rating_fails_its_customer_alone(
     engine: Engine, february: OpenCycle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def defective(subject: object, currency: str, subscribed: object, used: object, *_: object):  # type: ignore[no-untyped-def]
+    def defective(subject: object, contract: object, used: object, *_: object, **__: object):  # type: ignore[no-untyped-def]
         if used:
             raise ZeroDivisionError("division by zero")
 

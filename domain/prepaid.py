@@ -1,0 +1,119 @@
+"""Prepaid credit: bought, or given, in advance, and drawn down by the usage of later invoices."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from decimal import Decimal
+
+from domain.errors import PrepaidInAnotherCurrency
+from domain.lines import InvoiceSum, LineKind, RatedLine, sum_of
+from domain.periods import BillingPeriod, overlap
+
+
+@dataclass(frozen=True)
+class PrepaidGrant:
+    """Credit of `amount`, of which `left` is not drawn yet.
+
+    It pays for the usage of each month with a day in `[valid_from, expires_on)`; `expires_on` None:
+    without an end. `price` is what it was sold for, 0 for a gift.
+    """
+
+    id: int
+    currency: str
+    amount: Decimal
+    price: Decimal
+    valid_from: date
+    expires_on: date | None
+    left: Decimal
+
+    def pays_for(self, period: BillingPeriod, currency: str) -> bool:
+        days = overlap((self.valid_from, self.expires_on), (period.start, period.end))
+        return self.currency == currency and self.left > 0 and days
+
+    @property
+    def _order(self) -> tuple[date, date, int]:
+        return self.expires_on or date.max, self.valid_from, self.id
+
+
+@dataclass(frozen=True)
+class PrepaidDraw:
+    """What an invoice takes from a grant, with the line that says so."""
+
+    grant_id: int
+    amount: Decimal
+    line: RatedLine
+
+
+def purchase_lines(
+    grants: Iterable[PrepaidGrant], currency: str, period: BillingPeriod
+) -> list[RatedLine]:
+    """The prices of the credit that is valid from a day of `period`, by that day; gifts cost none.
+
+    Raises PrepaidInAnotherCurrency where one was sold in any other than `currency`, the invoice's.
+    """
+    sold = [
+        grant
+        for grant in grants
+        if grant.price > 0 and BillingPeriod.of(grant.valid_from) == period
+    ]
+    for grant in sold:
+        if grant.currency != currency:
+            raise PrepaidInAnotherCurrency(grant.id, grant.currency, currency)
+    return [
+        RatedLine(
+            kind=LineKind.PREPAID_PURCHASE,
+            description=f"Prepaid credit of {grant.amount:,f} from {grant.valid_from}"
+            + (f", expires on {grant.expires_on}" if grant.expires_on else ""),
+            quantity=Decimal(1),
+            unit_price=grant.price,
+            amount=grant.price,
+        )
+        for grant in sorted(sold, key=lambda grant: (grant.valid_from, grant.id))
+    ]
+
+
+def draw_down(
+    grants: Iterable[PrepaidGrant],
+    lines: Sequence[RatedLine],
+    currency: str,
+    period: BillingPeriod,
+) -> list[PrepaidDraw]:
+    """What an invoice of `lines`, all that it has before tax, takes from `grants`; what expires
+    soonest goes first.
+
+    Together no more than its usage comes to with the discounts on its plans, no more than its
+    subtotal, and no more than is left of each grant.
+    """
+    open_amount = min(_usage(lines), sum_of(lines))
+    paying = [grant for grant in grants if grant.pays_for(period, currency)]
+    draws: list[PrepaidDraw] = []
+    for grant in sorted(paying, key=lambda grant: grant._order):
+        amount = min(grant.left, open_amount)
+        if amount <= 0:
+            break
+        open_amount -= amount
+        left = grant.left - amount
+        says = f"Prepaid credit from {grant.valid_from}, {left:,f} of {grant.amount:,f} left"
+        line = RatedLine(LineKind.PREPAID_DRAW, says, Decimal(1), None, -amount)
+        draws.append(PrepaidDraw(grant.id, amount, line))
+    return draws
+
+
+def after_draws(
+    grants: Iterable[PrepaidGrant], draws: Iterable[PrepaidDraw]
+) -> tuple[PrepaidGrant, ...]:
+    """`grants` as another invoice of the same customer finds them behind `draws`."""
+    drawn = {draw.grant_id: draw.amount for draw in draws}
+    return tuple(
+        replace(grant, left=grant.left - drawn.get(grant.id, Decimal(0))) for grant in grants
+    )
+
+
+def _usage(lines: Sequence[RatedLine]) -> Decimal:
+    """What usage comes to, with the discounts on usage plans."""
+    usage = [line for line in lines if line.kind.counts_to is InvoiceSum.USAGE]
+    plans = {line.plan_code for line in usage}
+    discounts = [
+        line for line in lines if line.kind is LineKind.DISCOUNT and line.plan_code in plans
+    ]
+    return sum_of(usage) + sum_of(discounts)
