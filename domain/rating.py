@@ -71,7 +71,7 @@ def rate_usage(
         return lines
     days = period.days_covered(subscription.starts_on, subscription.ends_on)
     committed = round_money(plan.minimum * days / period.days, plan.currency)
-    usage = sum_of(lines)
+    usage = round_money(sum_of(lines), plan.currency)
     if usage < committed:
         part = f" for {days} of {period.days} days ({covered_days(subscription, period)})"
         lines.append(

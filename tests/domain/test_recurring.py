@@ -13,7 +13,7 @@ from domain.charges import rate_charge
 from domain.discounts import Discount
 from domain.errors import NoPriceInCurrency, OverlappingUsagePlans
 from domain.periods import BillingPeriod
-from domain.plans import Charge, PlanKind, PlanPrice, PriceBook, Tier
+from domain.plans import Charge, Interval, PlanKind, PlanPrice, PriceBook, Tier
 from domain.rating import Contract, Subscription
 from domain.recurring import (
     Recurring,
@@ -112,6 +112,51 @@ def test_the_price_is_that_of_the_cycle() -> None:
     later = revenue(subscribed("support"), prices=both, on=date(2026, 3, 1))
     begun_later = revenue(subscribed("support", date(2026, 2, 16)), prices=both)
     assert [found.subscriptions for found in (before, later, begun_later)] == [99, 120, 120]
+
+
+def test_a_yearly_fee_counts_a_twelfth_whatever_the_month() -> None:
+    platform = replace(SUPPORT, code="platform", interval=Interval.YEAR)
+    found = revenue(subscribed("platform", date(2025, 11, 20)), prices=(CALLS, platform))
+    assert found.subscriptions == Decimal("8.25")
+
+
+def test_usage_counts_at_least_the_commitment() -> None:
+    committed = replace(CALLS, minimum=Decimal("500.00"))
+    for used, expected in (("247891", 500), ("0", 500), ("2000000", 1_040)):
+        assert revenue(subscribed("api"), used=used, prices=(committed,)).usage == expected
+
+
+def test_discounts_of_the_day_are_taken_off() -> None:
+    both = [subscribed("api"), subscribed("support")]
+    off = Discount("Launch", BEGINNING, FEBRUARY_END, plan_code="support", percent=Decimal(10))
+    still = replace(off, valid_to=None)
+    assert revenue(*both, used="247891", discounts=(off,)).total == Decimal("262.95")
+    assert revenue(*both, used="247891", discounts=(still,)) == Recurring(
+        Decimal("163.95"), Decimal("89.10")
+    )
+
+
+def test_a_discount_on_everything_comes_off_both_by_their_share() -> None:
+    off = Discount("Loyalty", BEGINNING, percent=Decimal(50))
+    found = revenue(subscribed("api"), subscribed("support"), used="247891", discounts=(off,))
+    assert found == Recurring(Decimal("81.97"), Decimal("49.50"))  # 131.48 comes off 262.95
+
+
+@given(
+    units=st.integers(0, 10**7),
+    percent=st.integers(1, 100),
+    amount=st.integers(1, 500),
+)
+def test_what_discounts_leave_is_never_below_zero(units: int, percent: int, amount: int) -> None:
+    terms = (
+        Discount("Share", BEGINNING, percent=Decimal(percent)),
+        Discount("Fixed", BEGINNING, amount=Decimal(amount), currency="USD"),
+    )
+    found = revenue(subscribed("api"), subscribed("support"), used=str(units), discounts=terms)
+    assert found.usage >= 0
+    assert found.subscriptions >= 0
+    bare = revenue(subscribed("api"), subscribed("support"), used=str(units))
+    assert found.total <= bare.total
 
 
 def test_a_missing_price_is_the_customers_error() -> None:
