@@ -1,15 +1,17 @@
 """Each customer's recurring revenue by day: worked out once, again where what it rests on grew.
 
 The days of the present report are worked out in advance, any other when a report first asks for
-it. What comes in later for a day, or for days before, takes it off the list again.
+it. A contract or a price that comes in later for a day, or for days before, takes it off the list
+again, and so does a file of usage. Usage that streams in does not: readers bear with a day that it
+has overtaken for some minutes, in which the schedule works it out anew.
 """
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, text
+from sqlalchemy import Connection, delete, exists, func, insert, or_, select, text
 
 from domain.errors import CustomerCannotBeBilled
 from domain.plans import PriceBook
@@ -18,11 +20,13 @@ from domain.recurring import recurring_revenue as rate
 from domain.recurring import window_start
 from storage.customers import discounts_of
 from storage.price_list import load_prices
-from storage.tables import recurring_days, recurring_revenue
+from storage.tables import recurring_days, recurring_revenue, usage_batches
+from storage.usage.batches import so_far
 
 WRITERS_LOCK = 0x42494D50  # "BIMP": who writes what recurring revenue rests on, one at a time
 
 _PATIENCE = "5s"
+_READERS_BEAR_WITH = timedelta(minutes=10)
 
 
 def lock_writers(connection: Connection) -> None:
@@ -37,41 +41,68 @@ def forget_from(connection: Connection, day: date) -> None:
 
 def work_out(connection: Connection, days: Collection[date]) -> None:
     """Sees to it that `days` are there, and stay until the transaction ends. Customers who cannot
-    be rated are left out and counted.
+    be rated are left out and counted. A day that usage has overtaken is left for ten minutes.
     """
     with connection.begin_nested() as looking:
-        if not _missing(connection, days, keep=True):
+        if not _missing(connection, days, keep=True, bear_with=_READERS_BEAR_WITH):
             return
         looking.rollback()  # whoever holds the lock that is waited for next may wait for these
     lock_writers(connection)
+    _work_out_anew(connection, _missing(connection, days, bear_with=_READERS_BEAR_WITH))
+
+
+def work_out_in_advance(connection: Connection, day: date) -> None:
+    """Works `day` out unless it is there and nothing has overtaken it.
+
+    Nobody waits for the day yet: behind an import it gives up after some seconds, as by an outage,
+    and holds neither connection nor thread until that has ended.
+    """
+    connection.execute(text(f"SET LOCAL lock_timeout = '{_PATIENCE}'"))
+    lock_writers(connection)
+    _work_out_anew(connection, missing_days(connection, [day]))
+
+
+def _work_out_anew(connection: Connection, days: Collection[date]) -> None:
+    """The caller holds the writers' lock."""
+    if not days:
+        return
+    last_batch = so_far(connection)
     prices = PriceBook(load_prices(connection))
-    for day in missing_days(connection, days):
+    for day in days:
         rows, unrated = _rate_all(connection, prices, day)
-        connection.execute(delete(recurring_revenue).where(recurring_revenue.c.day == day))
-        connection.execute(insert(recurring_days).values(day=day, unrated=unrated))
+        for table in (recurring_revenue, recurring_days):
+            connection.execute(delete(table).where(table.c.day == day))
+        connection.execute(
+            insert(recurring_days).values(day=day, unrated=unrated, usage_until=last_batch)
+        )
         if rows:
             connection.execute(insert(recurring_revenue), rows)
             connection.execute(_TOTALS, {"day": day})
 
 
-def work_out_in_advance(connection: Connection, day: date) -> None:
-    """As `work_out`, but nobody waits for the day yet: behind an import it gives up after some
-    seconds, as by an outage, and holds neither connection nor thread until that has ended.
-    """
-    connection.execute(text(f"SET LOCAL lock_timeout = '{_PATIENCE}'"))
-    work_out(connection, [day])
-
-
 def missing_days(connection: Connection, days: Collection[date]) -> list[date]:
-    """Those of `days` that have to be worked out, the oldest first."""
-    return _missing(connection, days, keep=False)
+    """Those of `days` that have to be worked out, the oldest first, and those that usage has
+    overtaken since they were.
+    """
+    return _missing(connection, days)
 
 
-def _missing(connection: Connection, days: Collection[date], *, keep: bool) -> list[date]:
-    """`keep`: the others stay there until the transaction ends."""
-    listed = select(recurring_days.c.day).where(recurring_days.c.day.in_(days))
+def _missing(
+    connection: Connection,
+    days: Collection[date],
+    *,
+    keep: bool = False,
+    bear_with: timedelta = timedelta(0),
+) -> list[date]:
+    """`keep`: the others stay there until the transaction ends. `bear_with`: for how long a day is
+    good that usage has overtaken.
+    """
+    day, batch = recurring_days.c, usage_batches.c
+    overtaken = exists().where(batch.id > day.usage_until, batch.first_day <= day.day)
+    lately = day.worked_out_at > func.now() - bear_with
+    listed = select(day.day).where(day.day.in_(days), or_(~overtaken, lately))
     if keep:
-        listed = listed.with_for_update(read=True)
+        listed = listed.with_for_update(read=True, of=recurring_days)
     return sorted(set(days) - set(connection.execute(listed).scalars()))
 
 

@@ -248,6 +248,7 @@ billing_events = Table(
     _amount("quantity"),
     _text("event_id"),
     _now("received_at"),
+    _ref("correction_id", null=True),
 )
 
 usage_event_keys = Table(
@@ -255,6 +256,56 @@ usage_event_keys = Table(
     metadata,
     Column("event_id", Text, primary_key=True),
     Column("content_hash", LargeBinary, nullable=False),
+    _ref("customer_id", null=True),
+    _at("occurred_at", null=True),
+)
+
+usage_corrections = Table(
+    "usage_corrections",
+    metadata,
+    _id(),
+    _text("event_id"),
+    _ref("customer_id"),
+    _text("metric"),
+    _at("occurred_at"),
+    _text("kind"),
+    _amount("old_quantity"),
+    _amount("new_quantity"),
+    _text("reason"),
+    _text("person"),
+    _day("business_date"),
+    _text("idempotency_key", null=True),
+    _now("made_at"),
+)
+
+set_aside_events = Table(
+    "set_aside_events",
+    metadata,
+    Column("event_id", Text, primary_key=True),
+    _text("account_number"),
+    _text("metric"),
+    _at("occurred_at"),
+    _amount("quantity"),
+    _now("received_at"),
+    _text("received_by"),
+    _ref("assigned_to", null=True),
+    _at("assigned_at", null=True),
+    _at("dismissed_at", null=True),
+    _text("decided_by", null=True),
+    _text("note", default=""),
+)
+
+usage_batches = Table(
+    "usage_batches",
+    metadata,
+    _id(),
+    _now("received_at"),
+    _text("received_by"),
+    _day("first_day", null=True),
+    _whole("accepted"),
+    _whole("duplicates"),
+    _whole("set_aside"),
+    _whole("rejected"),
 )
 
 billing_cycles = Table(
@@ -376,6 +427,7 @@ usage_monthly = Table(
     Column("customer_id", BigInteger, primary_key=True),
     Column("metric", Text, primary_key=True),
     _amount("quantity"),
+    Column("changes", BigInteger, nullable=False, server_default=text("1")),
 )
 
 recurring_days = Table(
@@ -383,6 +435,8 @@ recurring_days = Table(
     metadata,
     Column("day", Date, primary_key=True),
     _whole("unrated"),
+    Column("usage_until", BigInteger, nullable=False, server_default=text("0")),
+    _now("worked_out_at"),
 )
 
 recurring_totals = Table(

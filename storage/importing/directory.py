@@ -29,12 +29,16 @@ from storage.recurring import forget_from, lock_writers
 from storage.schema import make_partitions
 from storage.sellers import is_current, save_seller
 from storage.tables import pricing_plans
+from storage.usage.batches import Batch, record_batch
+from storage.usage.writing import Written, write_incoming
 
 SELLER, PLANS, TAX_RATES = "seller.json", "plans.json", "tax_rates.csv"
 EXCHANGE_RATES = "exchange_rates.csv"
 POLICIES = "dunning_policies.json"
 CUSTOMERS, SUBSCRIPTIONS, INVOICES = "customers.csv", "subscriptions.csv", "invoices.csv"
 USAGE = ("usage.csv", "usage.csv.gz")
+IMPORT = "import"
+"""Who sent the usage of a file."""
 Row = TypeVar("Row")
 KNOWN_FILES = (
     *(SELLER, PLANS, TAX_RATES, EXCHANGE_RATES, POLICIES),
@@ -89,9 +93,9 @@ def import_directory(
             months = usage_file.months_of_incoming_usage(connection)
             if months:
                 make_partitions(engine, *months)
-            added = usage_file.write_usage(connection, time_zone=time_zone)
-            run.added[usage[0].name] = sum(added.values())
-            late = usage_file.late_usage(connection, added)
+            written = write_incoming(connection, time_zone=time_zone, received_by=IMPORT)
+            run.took_usage(usage[0].name, written)
+            late = usage_file.late_usage(connection, written.new)
     return ImportReport(run.added, late)
 
 
@@ -162,6 +166,14 @@ class _Run:
             now=now,
             progress=progress,
         )
+
+    def took_usage(self, name: str, written: Written) -> None:
+        new = sum(written.new.values())
+        self.added[name] = new
+        if written.first_day is not None:  # the same file again leaves no trace
+            doubled = len(written.doubled)
+            record_batch(self._connection, Batch(IMPORT, written.first_day, new, doubled))
+            forget_from(self._connection, written.first_day)
 
     def _path(self, name: str) -> Path | None:
         path = self._directory / name

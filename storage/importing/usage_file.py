@@ -4,23 +4,28 @@ import re
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from psycopg import Cursor
 from sqlalchemy import Connection, text
 
 from domain.periods import BillingPeriod
 from storage.importing import fields
 from storage.importing.problems import Problems
 from storage.importing.reading import read_records
+from storage.usage.events import (
+    BAD_EVENT_ID,
+    BAD_QUANTITY,
+    EARLIEST,
+    EVENT_ID,
+    OTHER_CONTENT,
+    OTHER_IN_BATCH,
+    QUANTITY,
+)
+from storage.usage.writing import incoming_line, lay_out, other_content, written
 
-_EVENT_ID = re.compile(r"[\x21-\x5b\x5d-\x7e]{1,200}")  # printable, no blank, no backslash
-_QUANTITY = re.compile(r"\d{1,15}(\.\d{1,6})?", re.ASCII)
 _INSTANT = re.compile(
     r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)?", re.ASCII
 )
 _PLAIN_INSTANT = len("2026-02-03T14:05:00Z")
-_EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 _CHUNK = 5_000
 
 
@@ -39,21 +44,8 @@ def read_usage(
     `now`: the instant of the import; an event behind it is refused. `progress` is called with
     the number of rows read since the last call.
     """
-    connection.execute(
-        text(
-            'CREATE TEMP TABLE incoming_usage (line bigint, event_id text COLLATE "C", '
-            'account_number text COLLATE "C", metric text, occurred_at timestamptz, '
-            "quantity numeric) ON COMMIT DROP"
-        )
-    )
     lines = _good_lines(path, problems, accounts=accounts, metrics=metrics, now=now)
-    with (
-        psycopg_cursor(connection) as cursor,
-        cursor.copy("COPY incoming_usage FROM STDIN") as copy,
-    ):
-        for chunk in _chunks(lines):
-            copy.write("".join(chunk))
-            progress(len(chunk))
+    lay_out(connection, _told(_chunks(lines), progress))
     connection.execute(text("ANALYZE incoming_usage"))
     _check_event_ids(connection, path.name, problems)
 
@@ -68,53 +60,6 @@ def months_of_incoming_usage(connection: Connection) -> list[BillingPeriod]:
     return [BillingPeriod.of(moment.astimezone(UTC).date()) for moment in (first, last)]
 
 
-def write_usage(connection: Connection, *, time_zone: str) -> dict[BillingPeriod, int]:
-    """Moves what was read into `billing_events`, keys first, and counts it by day and month; the
-    number of new events by period.
-
-    `time_zone`: the seller's, in which the periods begin and end.
-    """
-    rows = connection.execute(
-        text("""
-            WITH distinct_events AS (
-                SELECT DISTINCT ON (event_id) * FROM incoming_usage ORDER BY event_id, line
-            ), new_keys AS (
-                INSERT INTO usage_event_keys (event_id, content_hash)
-                SELECT event_id,
-                       usage_content_hash(account_number, metric, occurred_at, quantity)
-                FROM distinct_events
-                ON CONFLICT (event_id) DO NOTHING
-                RETURNING event_id
-            ), added AS (
-                INSERT INTO billing_events (customer_id, metric, occurred_at, quantity, event_id)
-                SELECT customers.id, event.metric, event.occurred_at, event.quantity, event.event_id
-                FROM distinct_events event
-                JOIN new_keys USING (event_id)
-                JOIN customers USING (account_number)
-                RETURNING customer_id, metric, quantity,
-                          (occurred_at AT TIME ZONE :zone)::date AS day
-            ), by_day AS (
-                INSERT INTO usage_daily (customer_id, metric, day, quantity)
-                SELECT customer_id, metric, day, sum(quantity) FROM added GROUP BY 1, 2, 3
-                ON CONFLICT (customer_id, metric, day)
-                DO UPDATE SET quantity = usage_daily.quantity + excluded.quantity
-            ), by_month AS (
-                INSERT INTO usage_monthly (month, customer_id, metric, quantity)
-                SELECT date_trunc('month', day)::date, customer_id, metric, sum(quantity)
-                FROM added GROUP BY 1, 2, 3
-                ON CONFLICT (month, customer_id, metric)
-                DO UPDATE SET quantity = usage_monthly.quantity + excluded.quantity
-            ), overtaken AS (
-                DELETE FROM recurring_days WHERE day >= (SELECT min(day) FROM added)
-            )
-            SELECT date_trunc('month', day)::date AS month, count(*)
-            FROM added GROUP BY 1 ORDER BY 1
-        """),
-        {"zone": time_zone},
-    )
-    return {BillingPeriod.of(month): count for month, count in rows}
-
-
 def late_usage(connection: Connection, added: Mapping[BillingPeriod, int]) -> dict[str, int]:
     """Of `added`, the periods whose cycle has been planned: no invoice has these events yet."""
     planned = set(
@@ -123,12 +68,6 @@ def late_usage(connection: Connection, added: Mapping[BillingPeriod, int]) -> di
         ).scalars()
     )
     return {str(period): count for period, count in added.items() if period.start in planned}
-
-
-def psycopg_cursor(connection: Connection) -> "Cursor[Any]":
-    """The driver's own cursor inside the caller's transaction, for COPY."""
-    cursor: Cursor[Any] = connection.connection.cursor()  # type: ignore[assignment]
-    return cursor
 
 
 def _good_lines(
@@ -148,29 +87,33 @@ def _good_lines(
     }
     for record in read_records(path, columns, problems):
         values = record.values
-        yield (
-            f"{record.line}\t{values['event_id']}\t{values['account_number']}\t{values['metric']}"
-            f"\t{values['occurred_at']}\t{values['quantity']}\n"
+        yield incoming_line(
+            record.line,
+            values["event_id"],
+            values["account_number"],
+            values["metric"],
+            values["occurred_at"],
+            values["quantity"],
         )
 
 
 def _known(names: Container[str], complaint: str) -> Callable[[str], str]:
     """A column that refers to one of `names`, written as COPY reads it."""
-    written: dict[str, str] = {}
+    as_written: dict[str, str] = {}
 
     def name(value: str) -> str:
-        if value not in written:
+        if value not in as_written:
             if value not in names:
                 raise ValueError(f"{value!r} {complaint}")
-            written[value] = fields.required(value).replace("\\", "\\\\")
-        return written[value]
+            as_written[value] = written(fields.required(value))
+        return as_written[value]
 
     return name
 
 
 def _event_id(value: str) -> str:
-    if not _EVENT_ID.fullmatch(value):
-        raise ValueError("must be 1 to 200 printable ASCII characters without blank or backslash")
+    if not EVENT_ID.fullmatch(value):
+        raise ValueError(BAD_EVENT_ID)
     return value
 
 
@@ -181,15 +124,15 @@ def _instant(value: str, now: datetime) -> str:
         raise ValueError(f"{value!r} is not a time; write it as 2026-02-03T14:05:00Z") from None
     if moment.tzinfo is None:
         raise ValueError(f"{value!r} has no time zone; end it with Z or an offset")
-    if not _EARLIEST <= moment <= now:
+    if not EARLIEST <= moment <= now:
         raise ValueError(f"{value} lies before the year 2000 or in the future")
     # what PostgreSQL reads otherwise than Python goes over in one form: offsets, nanoseconds
     return value if len(value) == _PLAIN_INSTANT else moment.astimezone(UTC).isoformat()
 
 
 def _quantity(value: str) -> str:
-    if not _QUANTITY.fullmatch(value):
-        raise ValueError(f"{value!r} is not a quantity of 0 or more with at most 6 decimals")
+    if not QUANTITY.fullmatch(value):
+        raise ValueError(f"{value!r} {BAD_QUANTITY}")
     return value
 
 
@@ -203,35 +146,14 @@ def _chunks(lines: Iterable[str]) -> Iterator[list[str]]:
     yield chunk
 
 
+def _told(chunks: Iterable[list[str]], progress: Callable[[int], None]) -> Iterator[str]:
+    for chunk in chunks:
+        yield "".join(chunk)
+        progress(len(chunk))
+
+
 def _check_event_ids(connection: Connection, file: str, problems: Problems) -> None:
     """An event id that names two different events, in the file or with one known before."""
-    doubled = connection.execute(
-        text("""
-            SELECT event.line, event.event_id, known.line AS other
-            FROM (SELECT *, min(line) OVER (PARTITION BY event_id) AS first_line
-                  FROM incoming_usage) event
-            JOIN incoming_usage known ON known.line = event.first_line
-            WHERE event.line <> event.first_line
-              AND (event.account_number, event.metric, event.occurred_at, event.quantity)
-                  IS DISTINCT FROM
-                  (known.account_number, known.metric, known.occurred_at, known.quantity)
-            ORDER BY event.line
-        """)
-    )
-    for row in doubled:
-        problems.add(
-            file, row.line, "event_id", f"{row.event_id} names another event in line {row.other}"
-        )
-    changed = connection.execute(
-        text("""
-            SELECT event.line, event.event_id
-            FROM incoming_usage event JOIN usage_event_keys USING (event_id)
-            WHERE content_hash
-                <> usage_content_hash(account_number, metric, occurred_at, quantity)
-            ORDER BY event.line
-        """)
-    )
-    for row in changed:
-        problems.add(
-            file, row.line, "event_id", f"{row.event_id} was received with other content before"
-        )
+    for line, (event_id, other) in other_content(connection).items():
+        reason = OTHER_CONTENT if other is None else f"{OTHER_IN_BATCH} in line {other}"
+        problems.add(file, line, "event_id", f"{event_id} {reason}")
