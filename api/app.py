@@ -26,6 +26,7 @@ from api import (
     review,
     subscriptions,
     tax_rates,
+    usage_events,
     webhooks,
 )
 from api.dependencies import Services
@@ -65,6 +66,7 @@ def create_app(open_services: Callable[[], AbstractAsyncContextManager[Services]
     acting_ones = (cycles, instructions, bank, customers, plans, subscriptions, tax_rates)
     for acting in acting_ones:
         app.include_router(acting.router, responses=refusals | problems.responses(409))
+    app.include_router(usage_events.router, responses=refusals | problems.responses(409, 413))
     app.include_router(payer_pages.router)
     app.include_router(login.router)
     app.include_router(webhooks.router, responses=problems.responses(400, 413, 503))
