@@ -12,6 +12,7 @@ from api import (
     credit_notes,
     customers,
     cycles,
+    discounts,
     health,
     instructions,
     invoices,
@@ -21,6 +22,7 @@ from api import (
     payer_pages,
     plans,
     policies,
+    prepaid,
     problems,
     reports,
     review,
@@ -63,8 +65,8 @@ def create_app(open_services: Callable[[], AbstractAsyncContextManager[Services]
     refusals = problems.responses(401, 403, 404, 422, 503)
     for reading in (me, attention, invoices, credit_notes, review, reports, audit, policies):
         app.include_router(reading.router, responses=refusals)
-    acting_ones = (cycles, instructions, bank, customers, plans, subscriptions, tax_rates)
-    for acting in acting_ones:
+    master_data = (customers, plans, subscriptions, discounts, prepaid, tax_rates)
+    for acting in (cycles, instructions, bank, *master_data):
         app.include_router(acting.router, responses=refusals | problems.responses(409))
     app.include_router(usage_events.router, responses=refusals | problems.responses(409, 413))
     app.include_router(payer_pages.router)

@@ -11,7 +11,7 @@ from domain.dunning import Case, Event
 from domain.errors import Conflict, NotFound
 from domain.invoice import nothing_to_pay
 from storage import audit, receivables
-from storage.allocation import apply_credit
+from storage.allocation import add_credit, apply_credit
 from storage.collection import LockedInvoice, begin_collection, load_case
 from storage.tables import billing_cycle_items, invoices
 
@@ -30,7 +30,8 @@ def issue_invoice(
 ) -> Posted:
     """Posts the draft unchanged, with its document, and pays it from the customer's credit.
 
-    One of 0.00 or less, or that the credit covers, is settled at once. `on_hold`: no reminder
+    One of 0.00 or less, or that the credit covers, is settled at once; what one is below zero, as
+    where a paid year ended early, becomes the customer's credit. `on_hold`: no reminder
     goes out until it is released. An invoice that was posted before is left as it is.
     Raises Conflict for a void one.
     """
@@ -60,6 +61,8 @@ def issue_invoice(
         receivables.enter(connection, row.id, on=row.issued_on, amount=max(row.total, Decimal(0)))
         locked = LockedInvoice(connection, number, business_date=row.issued_on, actor=actor)
         if nothing_to_pay(row.total):
+            if row.total < 0:
+                add_credit(locked, -row.total, reason="below_zero", key=f"{number}/below-zero")
             locked.move(Event.SETTLED, "nothing to pay")
         else:
             apply_credit(locked)

@@ -200,6 +200,20 @@ def subscription_row(
     return {**row, "starts_on": "2025-06-01", "ends_on": "", **changes}
 
 
+def discount_row(account_number: str = "1047", **changes: str) -> dict[str, str]:
+    """A fifth off everything, since 2025."""
+    row = {"account_number": account_number, "plan_code": "", "name": "Launch offer"}
+    terms = {"percent": "20", "amount": "", "currency": ""}
+    return {**row, **terms, "valid_from": "2025-01-01", "valid_to": "", **changes}
+
+
+def prepaid_row(account_number: str = "1047", **changes: str) -> dict[str, str]:
+    """A gift of 100.00 USD, since January 2026."""
+    row = {"account_number": account_number, "reference": "PO-1", "currency": "USD"}
+    terms = {"amount": "100.00", "price": "0", "valid_from": "2026-01-15", "expires_on": ""}
+    return {**row, **terms, "note": "", **changes}
+
+
 def usage_row(event_id: str = "evt-1", **changes: str) -> dict[str, str]:
     row = {"event_id": event_id, "account_number": "1047", "metric": "api_calls"}
     return {**row, "occurred_at": "2026-02-03T14:05:00Z", "quantity": "247891", **changes}

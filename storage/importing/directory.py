@@ -22,6 +22,13 @@ from storage.importing import (
     usage_file,
 )
 from storage.importing.problems import ImportRefused, Problems
+from storage.importing.terms_files import (
+    Others,
+    read_discounts,
+    read_grants,
+    write_discounts,
+    write_grants,
+)
 from storage.master_data.price_versions import write_prices
 from storage.policies import policy_codes
 from storage.price_list import known_metrics
@@ -36,13 +43,14 @@ SELLER, PLANS, TAX_RATES = "seller.json", "plans.json", "tax_rates.csv"
 EXCHANGE_RATES = "exchange_rates.csv"
 POLICIES = "dunning_policies.json"
 CUSTOMERS, SUBSCRIPTIONS, INVOICES = "customers.csv", "subscriptions.csv", "invoices.csv"
+DISCOUNTS, PREPAID = "discounts.csv", "prepaid.csv"
 USAGE = ("usage.csv", "usage.csv.gz")
 IMPORT = "import"
 """Who sent the usage of a file."""
 Row = TypeVar("Row")
 KNOWN_FILES = (
     *(SELLER, PLANS, TAX_RATES, EXCHANGE_RATES, POLICIES),
-    *(CUSTOMERS, SUBSCRIPTIONS, *USAGE, INVOICES),
+    *(CUSTOMERS, SUBSCRIPTIONS, DISCOUNTS, PREPAID, *USAGE, INVOICES),
 )
 
 
@@ -146,6 +154,7 @@ class _Run:
             )
             self._write(SUBSCRIPTIONS, rows, customer_files.write_subscriptions)
             self._overtake(row["starts_on"] for row in rows)
+        self._read_terms()
         if path := self._path(INVOICES):
             rows = history_file.read_history(
                 self._connection,
@@ -192,6 +201,16 @@ class _Run:
         bad = self.problems.count > before
         self._plan_codes = _Anything() if bad else codes
         self._metrics = _Anything() if bad else metrics
+
+    def _read_terms(self) -> None:
+        others = Others(self._accounts, self._plan_codes, written=not self.problems.count)
+        if path := self._path(DISCOUNTS):
+            found = read_discounts(self._connection, path, self.problems, others)
+            self._write(DISCOUNTS, found, write_discounts)
+            self._overtake(terms.values["valid_from"] for terms in found)
+        if path := self._path(PREPAID):
+            found = read_grants(self._connection, path, self.problems, others)
+            self._write(PREPAID, found, write_grants)
 
     def _read_policies(self) -> Container[str]:
         """The codes that customers may name."""

@@ -13,7 +13,7 @@ from domain.errors import AlreadyBilled
 from domain.periods import BillingPeriod
 from domain.tax import TaxRule
 from storage.recurring import lock_writers
-from storage.tables import billing_cycle_items, billing_cycles, invoices
+from storage.tables import billing_cycle_items, billing_cycles, invoices, prepaid_draws
 
 _PATIENCE = "15s"
 _ONLY_PLANNED = billing_cycles.c.issue_began_at.is_(None)
@@ -68,6 +68,14 @@ def require_untaxed(
     if after is not None:
         conditions.append(invoices.c.period_start < after.replace(day=1))
     _refuse_billed(connection, field, *conditions)
+
+
+def require_undrawn(connection: Connection, field: str, grant_id: int, first: date) -> None:
+    """Raises AlreadyBilled if an invoice of a month that begins on `first` or later draws the
+    prepaid credit.
+    """
+    draws = select(prepaid_draws.c.invoice_id).where(prepaid_draws.c.grant_id == grant_id)
+    _refuse_billed(connection, field, invoices.c.id.in_(draws), invoices.c.period_start >= first)
 
 
 def require_no_cycle_since(connection: Connection, field: str, first: date) -> None:

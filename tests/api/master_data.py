@@ -5,14 +5,16 @@ from pathlib import Path
 from typing import Any
 
 from storage.audit import AuditFilter, list_entries
-from storage.cycles import move_cycle
+from storage.cycles import move_cycle, open_cycle
 from storage.engine import transaction
 from tests.api.conftest import Product
-from tests.builders import FEBRUARY, Subscriber, open_february, plan_all
+from tests.builders import FEBRUARY, ISSUED_ON, Subscriber, open_february, plan_all
 
 CUSTOMERS = "/api/billing/customers"
 PLANS = "/api/billing/plans"
 SUBSCRIPTIONS = "/api/billing/subscriptions"
+DISCOUNTS = "/api/billing/discounts"
+PREPAID = "/api/billing/prepaid"
 TAX_RATES = "/api/billing/tax-rates"
 MRR = "/api/billing/mrr"
 
@@ -65,3 +67,17 @@ def bill_february(product: Product, files: Path, customers: Sequence[Subscriber]
 def plan_february(product: Product, files: Path, customers: Sequence[Subscriber]) -> None:
     """Imports `customers` and drafts their invoices."""
     plan_all(product.engine, open_february(product.engine, files, customers))
+
+
+def plan_the_seeded(product: Product) -> None:
+    """Drafts February's invoices of the customers that are there."""
+    with transaction(product.engine) as connection:
+        cycle = open_cycle(
+            connection,
+            FEBRUARY,
+            issued_on=ISSUED_ON,
+            terms_days=30,
+            hold_reminders=False,
+            actor="test",
+        )
+    plan_all(product.engine, cycle)

@@ -17,8 +17,10 @@ import storage
 from domain.dunning import Due, next_due
 from domain.invoice import overdue_from
 from domain.periods import BillingPeriod
+from domain.plans import Charge, Interval, Tier
 from storage.collection import load_case
 from storage.engine import make_engine, transaction
+from storage.price_list import load_prices
 from storage.schema import make_partitions, migrate
 from storage.tables import metadata
 from tests.builders import DUE_ON, SELLER
@@ -136,6 +138,13 @@ OF_0001 = """
         status)
     VALUES ('1047', 'Brandt', '{a@b.example}', 'DE', '', '', '', '', '', false, false, 'USD', '',
         'bank_transfer', 'active');
+    INSERT INTO pricing_plans (code, name, kind, metric)
+    VALUES ('api-calls', 'API calls', 'usage', 'api_calls'), ('support', 'Support', 'flat', NULL);
+    INSERT INTO plan_prices (plan_id, currency, version, valid_from, unit_price, tiers)
+    VALUES (1, 'USD', 1, '2025-01-01', NULL,
+            '[{"name": "Free", "up_to": 10, "unit_price": "0"},
+              {"name": "All", "up_to": null, "unit_price": "0.001"}]'),
+           (2, 'USD', 1, '2025-01-01', 99, '[]');
     INSERT INTO billing_cycles (period_start, status, issued_on, terms_days, hold_reminders)
     VALUES ('2026-02-01', 'closed', '2026-03-01', 30, false);
     INSERT INTO documents (sha256, media_type, content) VALUES (repeat('0', 64), 'x', 'x');
@@ -228,6 +237,16 @@ def test_a_released_invoice_of_before_is_dunned_from_its_release(migrated: Engin
         locked.restart_steps(resumed_on=on, new_round=False)
         case = load_case(connection, OPEN)
     assert case.dunning_from == on
+
+
+def test_plans_of_before_are_priced_as_before(migrated: Engine) -> None:
+    with transaction(migrated) as connection:
+        usage, support = sorted(load_prices(connection), key=lambda price: price.code)
+        discounts = connection.execute(text("SELECT DISTINCT discount_amount FROM invoices"))
+        assert list(discounts.scalars()) == [0]
+    tiers = (Tier("Free", 10, Decimal(0)), Tier("All", None, Decimal("0.001")))
+    assert usage.charges == (Charge("api_calls", tiers=tiers),)
+    assert (support.unit_price, support.charges, support.interval) == (99, (), Interval.MONTH)
 
 
 def test_the_log_is_joined_by_its_index(migrated: Engine) -> None:
