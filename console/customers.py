@@ -17,6 +17,7 @@ _CUSTOMERS = "/api/billing/customers"
 _SUBSCRIPTIONS = "/api/billing/subscriptions"
 _PAGE = 50
 _INVOICES = 24  # of a customer, on its page
+_TERMS = 100  # of discounts, and of prepaid credit
 _TEXTS = (
     *("name", "country", "region", "address_line1", "postal_code", "city", "tax_id"),
     *("currency", "segment", "payment_method", "status", "po_number"),
@@ -99,9 +100,7 @@ async def subscribe(visit: Visitor, account: str) -> Response:
         "starts_on": form["starts_on"],
         **given(form, "ends_on"),
     }
-    return await _subscription(
-        visit, account, form, visit.api.post(_SUBSCRIPTIONS, body), "Subscribed."
-    )
+    return await answer(visit, account, form, visit.api.post(_SUBSCRIPTIONS, body), "Subscribed.")
 
 
 @router.post("/customers/{account}/subscriptions/{id}")
@@ -109,7 +108,7 @@ async def change_subscription(visit: Visitor, account: str, id: str) -> Response
     """Ends it on a day, changes its quantity from a day on, or withdraws it altogether."""
     form = await visit.form()
     asked, done = _change_of(visit, under(_SUBSCRIPTIONS, id), form)
-    return await _subscription(visit, account, form, asked, done)
+    return await answer(visit, account, form, asked, done)
 
 
 def _change_of(visit: Visit, path: str, form: Fields) -> tuple[Awaitable[Any], str]:
@@ -127,9 +126,10 @@ def _change_of(visit: Visit, path: str, form: Fields) -> tuple[Awaitable[Any], s
     raise Refused(422, "Choose what is to become of the subscription.")
 
 
-async def _subscription(
+async def answer(
     visit: Visit, account: str, form: Fields, asked: Awaitable[Any], done: str
 ) -> Response:
+    """The customer's page: with the notice `done`, or with the form and why it was refused."""
     try:
         await asked
     except FormRefused as refused:
@@ -140,10 +140,12 @@ async def _subscription(
 async def _page(
     visit: Visit, account: str, form: Fields | None = None, refused: FormRefused | None = None
 ) -> HTMLResponse:
-    customer, invoices, plans = await visit.api.all(
+    customer, invoices, plans, discounts, prepaid = await visit.api.all(
         visit.api.get(under(_CUSTOMERS, account)),
         visit.api.get("/api/billing/invoices", account_number=account, limit=_INVOICES),
         visit.api.get("/api/billing/plans", limit=500),
+        visit.api.get("/api/billing/discounts", account_number=account, limit=_TERMS),
+        visit.api.get("/api/billing/prepaid", account_number=account, limit=_TERMS),
     )
     return visit.page(
         "customer.html.j2",
@@ -151,6 +153,8 @@ async def _page(
         customer=customer,
         invoices=invoices,
         plans=plans["items"],
+        discounts=discounts["items"],
+        prepaid=prepaid["items"],
         form=form or Fields(),
         reason=refused.reason if refused else None,
     )

@@ -19,6 +19,8 @@ _LABELS = {
     "period": "month",
     "allocations": "invoices",
     "until": "more time until",
+    "plan_code": "plan",
+    "expires_on": "lapses on",
     "ends_previous": "the rate before it ends then",
     "po_number": "order number",
 }

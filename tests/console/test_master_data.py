@@ -177,8 +177,8 @@ async def test_a_plan_with_tiers_that_do_not_fit_is_refused_and_mended(
     page = await desk.open("/new-plan")
     await page.get_by_label("Name, printed on invoices").fill("Storage")
     await page.get_by_label("Code", exact=True).fill("storage")
-    await page.get_by_label("Kind").select_option("usage by tiers")
-    await page.get_by_label("What usage counts").fill("gigabytes")
+    await page.get_by_label("Kind").select_option("usage")
+    await page.get_by_label("What usage counts", exact=True).fill("gigabytes")
     await fill(page, Currency="USD", In_force_from="2026-04-01", Tier_1="All")
     await page.get_by_label("Up to and with").first.fill("many")
     await page.get_by_label("Price a unit").first.fill("0.02")
@@ -197,13 +197,102 @@ async def test_a_flat_plan_is_added(house: Product, sit_down: SitDown) -> None:
     page = await desk.open("/new-plan")
     await page.get_by_label("Name, printed on invoices").fill("Single sign-on")
     await page.get_by_label("Code", exact=True).fill("sso")
-    await fill(page, Currency="EUR", In_force_from="2026-04-01", Price_a_month="29.50")
+    await fill(page, Currency="EUR", In_force_from="2026-04-01", Price="29.50")
     await page.get_by_role("button", name="Save").click()
     await desk.told("Single sign-on is added.")
     await desk.open("/plans")
     await expect(page.get_by_role("region", name="Single sign-on")).to_contain_text(
         "€29.50 a month"
     )
+
+
+async def test_a_plan_of_several_charges_with_a_minimum_is_added_and_priced_anew(
+    house: Product, sit_down: SitDown
+) -> None:
+    desk = await sit_down(house)
+    page = await desk.open("/new-plan")
+    await page.get_by_label("Name, printed on invoices").fill("Growth")
+    await page.get_by_label("Code", exact=True).fill("growth")
+    await page.get_by_label("Kind").select_option("usage")
+    await fill(page, Currency="USD", In_force_from="2026-04-01", Minimum_a_month="1,000")
+    await page.get_by_label("What usage counts", exact=True).fill("exports")
+    await page.get_by_label("Priced", exact=True).select_option(
+        "by package, a begun one as a whole"
+    )
+    await fill(page, Price_of_a_unit_or_package="4.00", Units_in_a_package="100")
+    await page.get_by_text("Charge 2, for another metric").click()
+    await page.get_by_label("Charge 2: What usage counts").fill("sms")
+    await page.get_by_label("Charge 2: Priced").select_option("by unit")
+    await page.get_by_role("button", name="Save").click()
+    await expect(page.get_by_role("alert")).to_contain_text("sms needs a unit_price")
+    await page.get_by_label("Charge 2: Price of a unit or package").fill("0.05")
+    await page.get_by_role("button", name="Save").click()
+    await desk.told("Growth is added.")
+
+    row = page.get_by_role("row", name=re.compile("1 Apr 2026"))
+    for words in ("$4.00 for each 100 exports begun", "sms: $0.05 each", "at least $1,000.00"):
+        await expect(row).to_contain_text(words)
+    await fill(page, In_force_from="2026-06-01", Minimum_a_month="")
+    await page.get_by_role("button", name="Save the new price").click()
+    await desk.told("The new price is noted.")
+    plan = await house.get("/api/billing/plans/growth")
+    first, second = plan["prices"]
+    assert second["charges"] == first["charges"]
+    assert [price["minimum"] for price in (first, second)] == ["1000", None]
+
+
+async def test_a_yearly_plan_is_added(house: Product, sit_down: SitDown) -> None:
+    desk = await sit_down(house)
+    page = await desk.open("/new-plan")
+    await page.get_by_label("Name, printed on invoices").fill("Platform")
+    await page.get_by_label("Code", exact=True).fill("platform")
+    await page.get_by_label("A flat price is charged").select_option("each year, in advance")
+    await fill(page, Currency="USD", In_force_from="2026-04-01", Price="1,200")
+    await page.get_by_role("button", name="Save").click()
+    await desk.told("Platform is added.")
+    await expect(page.get_by_role("row", name=re.compile("1 Apr 2026"))).to_contain_text("a year")
+
+
+async def test_a_discount_is_added_ends_and_is_withdrawn(house: Product, sit_down: SitDown) -> None:
+    desk = await sit_down(house)
+    page = await desk.open("/customers/1001")
+    await page.get_by_text("Add a discount").click()
+    await fill(page, Name_of_the_discount="Loyalty", How_much="10", Discount_from="2026-04-01")
+    await page.get_by_label("By", exact=True).select_option("USD a month")
+    await fill(page, First_day_without_the_discount="2026-04-01")
+    await page.get_by_role("button", name="Add the discount").click()
+    await expect(page.get_by_role("alert")).to_contain_text("must be after")
+    await fill(page, First_day_without_the_discount="")
+    await page.get_by_role("button", name="Add the discount").click()
+    await desk.told("The discount is added.")
+    row = page.get_by_role("row", name=re.compile("Loyalty everything.*10.00 a month"))
+    await row.get_by_text("Change").click()
+    await row.get_by_label("Day").fill("2026-09-01")
+    await row.get_by_role("button", name="Save").click()
+    await desk.told("The discount ends on that day.")
+    await expect(row).to_contain_text("before 1 Sep 2026")
+    await row.get_by_text("Change").click()
+    await row.get_by_label("What").select_option("Was a mistake: withdraw it")
+    await row.get_by_role("button", name="Save").click()
+    await desk.told("The discount is withdrawn.")
+    assert (await house.get("/api/billing/discounts"))["items"] == []
+
+
+async def test_prepaid_credit_is_granted_and_lapses(house: Product, sit_down: SitDown) -> None:
+    desk = await sit_down(house)
+    page = await desk.open("/customers/1001")
+    await page.get_by_text("Grant prepaid credit").click()
+    await fill(page, Reference="PO-1", Credit_in_USD="1,000", Price_of_the_credit="900")
+    await fill(page, Credit_from="2026-04-01")
+    await page.get_by_role("button", name="Grant the credit").click()
+    await desk.told("The credit is granted.")
+    row = page.get_by_role("row", name=re.compile(r"PO-1 \$1,000.00 \$900.00 \$1,000.00"))
+    await row.get_by_text("Change").click()
+    await row.get_by_label("Day").fill("2027-04-01")
+    await row.get_by_role("button", name="Save").click()
+    await desk.told("The credit lapses on that day.")
+    (kept,) = (await house.get("/api/billing/prepaid"))["items"]
+    assert (kept["reference"], kept["price"], kept["expires_on"]) == ("PO-1", "900", "2027-04-01")
 
 
 async def test_a_tax_rate_follows_another_and_ends(house: Product, sit_down: SitDown) -> None:
