@@ -59,7 +59,8 @@ def printed_invoice(document: InvoiceDocument) -> dict[str, Any]:
         "total": total,
         "notes": [note for tax in document.tax_lines if (note := _tax_note(tax, document))],
         "payment": _payment(document, total, due_on) if to_pay else None,
-        "settled": f"This invoice comes to {total}. No payment is needed.",
+        "settled": f"This invoice comes to {total}. No payment is needed."
+        + (" What is below zero is your credit, for your next invoices." * (document.total < 0)),
     }
 
 

@@ -136,6 +136,11 @@ def test_a_card_that_was_not_tried_yet_need_not_be_thought_of() -> None:
     assert links(said) == [PAY]
 
 
+def test_an_invoice_below_zero_says_what_becomes_of_it() -> None:
+    said = notice(total=Decimal("-5.00"), open_amount=NOTHING)
+    assert_says(said, "There is nothing to pay.", "is your credit, for your next invoices")
+
+
 def test_an_invoice_of_nothing_asks_for_nothing() -> None:
     said = notice(total=NOTHING, open_amount=NOTHING)
     assert_says(said, "USD 0.00", "There is nothing to pay.")

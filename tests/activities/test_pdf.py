@@ -348,6 +348,17 @@ def test_nothing_to_pay_replaces_the_payment() -> None:
     assert PAYMENT_URL[:20] not in text
 
 
+def test_an_invoice_below_zero_says_what_becomes_of_it() -> None:
+    given_back = DocumentLine(
+        LineKind.PRORATION, "Proration: Platform", Decimal(1), None, Decimal("-401.10")
+    )
+
+    text = text_of(an_invoice(given_back))
+
+    assert "USD −477.31, nothing to pay" in text
+    assert "What is below zero is your credit, for your next invoices." in text
+
+
 def test_a_card_customer_is_not_asked_to_transfer() -> None:
     card = replace(CUSTOMER, payment_method=PaymentMethod.CARD)
 
