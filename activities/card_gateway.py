@@ -9,12 +9,13 @@ under the next key only where that is safe.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, TypeVar
 
 import stripe
 
+from activities.card_answers import movement_of, refund_of, session_of
 from activities.card_objects import (
     CardGatewayUnavailable,
     CardGone,
@@ -25,6 +26,7 @@ from activities.card_objects import (
     PaymentStatus,
 )
 from domain.card_amounts import from_stripe, to_stripe
+from domain.card_movements import CardMovement
 from domain.declines import classify_decline
 
 __all__ = [
@@ -225,14 +227,14 @@ class CardGateway:
 
     def _open_session(self, params: Any, key: str) -> CheckoutSession:
         # One that was opened unseen behind a 500 has an address that nobody was given.
-        return _session(
+        return session_of(
             _changed(key, lambda fresh: self._v1.checkout.sessions.create(params, _under(fresh)))
         )
 
     def find_checkout(self, session_id: str) -> CheckoutSession:
         """The page as Stripe has it now."""
         with _sorted_errors():
-            return _session(self._v1.checkout.sessions.retrieve(session_id))
+            return session_of(self._v1.checkout.sessions.retrieve(session_id))
 
     def close_checkout(self, session_id: str) -> CheckoutSession:
         """Expires a page that is open, so that nobody pays on it; answers the state of any other.
@@ -242,7 +244,7 @@ class CardGateway:
 
         def expire(fresh: str) -> CheckoutSession:
             try:
-                return _session(self._v1.checkout.sessions.expire(session_id, {}, _under(fresh)))
+                return session_of(self._v1.checkout.sessions.expire(session_id, {}, _under(fresh)))
             except stripe.InvalidRequestError:
                 found = self.find_checkout(session_id)
                 if found.status == "open":
@@ -280,19 +282,35 @@ class CardGateway:
                 for refund in refunds.auto_paging_iter():
                     noted = getattr(refund.metadata, "credit_note", None)
                     if noted == credit_note and refund.status not in ("failed", "canceled"):
-                        return _refund(refund)
+                        return refund_of(refund)
             return None
 
         return refunded() or _changed(
             key,
-            lambda fresh: _refund(self._v1.refunds.create(params, _under(fresh))),
+            lambda fresh: refund_of(self._v1.refunds.create(params, _under(fresh))),
             done=refunded,
         )
 
     def find_refund(self, refund_id: str) -> CardRefund:
         """The refund as Stripe has it now."""
         with _sorted_errors():
-            return _refund(self._v1.refunds.retrieve(refund_id))
+            return refund_of(self._v1.refunds.retrieve(refund_id))
+
+    def list_movements(self, since: datetime) -> list[CardMovement]:
+        """Charges, refunds and disputes in the account's balance from `since` on, before fees.
+
+        A request for each hundred. What is no customer's, such as payouts and Stripe's own fees,
+        is left out.
+        """
+        query: Any = {
+            "created": {"gte": int(since.timestamp())},
+            "limit": 100,
+            "expand": ["data.source"],
+        }
+        with _sorted_errors():
+            found = self._v1.balance_transactions.list(query).auto_paging_iter()
+            moved = [movement_of(transaction) for transaction in found]
+        return [movement for movement in moved if movement is not None]
 
 
 def _under(key: str) -> Any:
@@ -369,24 +387,3 @@ def _payment(intent: stripe.PaymentIntent) -> CardPayment:
         decline_code=decline_code or code,
         message=message,
     )
-
-
-def _session(session: stripe.checkout.Session) -> CheckoutSession:
-    return CheckoutSession(
-        id=session.id,
-        url=session.url if session.status == "open" else None,
-        status=session.status or "open",
-        expires_at=datetime.fromtimestamp(session.expires_at, UTC),
-        payment_id=_id(session.payment_intent),
-        setup_id=_id(session.setup_intent),
-    )
-
-
-def _refund(refund: stripe.Refund) -> CardRefund:
-    amount = from_stripe(refund.amount, refund.currency.upper())
-    return CardRefund(refund.id, refund.status or "pending", amount)
-
-
-def _id(reference: Any) -> str | None:
-    """The id of what Stripe refers to, whether it wrote the id alone or the whole object."""
-    return reference if reference is None or isinstance(reference, str) else reference.id

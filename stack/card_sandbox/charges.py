@@ -12,6 +12,7 @@ from stack.card_sandbox.store import new_id, now
 from stack.card_sandbox.world import Route, World
 
 _LARGEST = 99_999_999
+_FIXED_FEE = 25
 
 
 def check_amount(amount: int, currency: str) -> None:
@@ -71,7 +72,9 @@ def charge_card(world: World, intent: Json, method: Json, error: Json | None) ->
         "status": "succeeded" if paid else "failed",
     }
     if paid:
-        made["balance_transaction"] = book(world, made["amount"], made, "charge")
+        made["balance_transaction"] = book(
+            world, made["amount"], made, "charge", fee=_processing_fee(made["amount"])
+        )
     world.store.add(made)
     world.emit("charge.succeeded" if paid else "charge.failed", made)
     return made
@@ -95,10 +98,10 @@ def _outcome(error: Json | None) -> Json:
     }
 
 
-def book(world: World, amount: int, source: Json, kind: str) -> str:
+def book(world: World, amount: int, source: Json, kind: str, *, fee: int = 0) -> str:
     """Books `amount`, negative where money leaves, for `source`; returns the transaction's id.
 
-    The sandbox takes no fee.
+    `fee`: what the processor keeps of it, below zero where it gives that back.
     """
     transaction = {
         "id": new_id("txn"),
@@ -109,9 +112,9 @@ def book(world: World, amount: int, source: Json, kind: str) -> str:
         "currency": source["currency"],
         "description": source.get("description"),
         "exchange_rate": None,
-        "fee": 0,
-        "fee_details": [],
-        "net": amount,
+        "fee": fee,
+        "fee_details": [_fee_detail(fee, source["currency"])] if fee else [],
+        "net": amount - fee,
         "reporting_category": "dispute" if kind == "adjustment" else kind,
         "source": source["id"],
         "status": "available",
@@ -119,6 +122,21 @@ def book(world: World, amount: int, source: Json, kind: str) -> str:
     }
     world.store.add(transaction)
     return str(transaction["id"])
+
+
+def _fee_detail(fee: int, currency: str) -> Json:
+    return {
+        "amount": fee,
+        "application": None,
+        "currency": currency,
+        "description": "Stripe processing fees",
+        "type": "stripe_fee",
+    }
+
+
+def _processing_fee(amount: int) -> int:
+    """What Stripe keeps of a charge: 1.5 % and 25 of the smallest units."""
+    return amount * 15 // 1_000 + _FIXED_FEE
 
 
 def successful_charge(world: World, intent: Json) -> Json | None:

@@ -8,6 +8,8 @@ from stack.card_sandbox.world import Route, World
 
 OPEN = "needs_response"
 CLOSED = ("won", "lost")
+FEE = 1_500
+"""What Stripe keeps of a dispute, and gives back where it is won; in the smallest units."""
 
 
 def open_dispute(world: World, charge: Json, reason: str) -> Json:
@@ -34,7 +36,7 @@ def open_dispute(world: World, charge: Json, reason: str) -> Json:
         "reason": reason,
         "status": OPEN,
     }
-    dispute["_booked"] = book(world, -amount, dispute, "adjustment")
+    dispute["_booked"] = book(world, -amount, dispute, "adjustment", fee=FEE)
     world.store.add(dispute)
     world.store.save(charge | {"disputed": True})
     world.emit("charge.dispute.created", dispute)
@@ -49,7 +51,7 @@ def close_dispute(world: World, dispute: Json, status: str) -> Json:
     dispute = world.store.save(dispute | {"status": status})
     world.emit("charge.dispute.closed", dispute)
     if status == "won":
-        book(world, dispute["amount"], dispute, "adjustment")
+        book(world, dispute["amount"], dispute, "adjustment", fee=-FEE)
         world.emit("charge.dispute.funds_reinstated", dispute)
     return dispute
 

@@ -1,14 +1,18 @@
 """The gateway against the card sandbox: what a charge, a page and a refund come to."""
 
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from activities.card_answers import movement_of
 from activities.card_gateway import (
     CardGateway,
     CardGatewayUnavailable,
@@ -19,6 +23,7 @@ from activities.card_gateway import (
     PaymentStatus,
 )
 from domain.card_amounts import NotChargeable
+from domain.card_movements import MovementKind
 from domain.declines import DeclineClass
 from stack.processes import until
 from tests.cards import Sandbox, running_sandbox
@@ -386,3 +391,50 @@ def test_a_wrong_key_is_an_outage_until_it_is_mended(sandbox: Sandbox) -> None:
     with pytest.raises(CardGatewayUnavailable, match=r"\(401\)") as outage:
         wrong.find_payment("pi_any")
     assert "sk_test_wrong" not in str(outage.value)
+
+
+def test_what_moved_is_listed_page_by_page_with_its_payment(
+    gateway: CardGateway, sandbox: Sandbox
+) -> None:
+    since = datetime.now(UTC)
+    paid = create(sandbox)
+    gateway.confirm_payment(paid.id, key=next(keys))
+    credit = {"number": "INV-2026-02-0047", "credit_note": "CN-2026-03-0001", "key": next(keys)}
+    back = gateway.refund(paid.id, amount=Decimal("12.91"), currency="USD", **credit)
+    sandbox.order("disputes", payment_intent=paid.id)
+    for _ in range(100):  # a charge and more than a page
+        gateway.confirm_payment(create(sandbox, amount=Decimal("1.00")).id, key=next(keys))
+    moved = gateway.list_movements(since - timedelta(seconds=1))
+    ours = [movement for movement in moved if movement.payment_id == paid.id]
+    assert [(m.kind, m.amount, m.currency) for m in reversed(ours)] == [
+        (MovementKind.CHARGE, Decimal("312.91"), "USD"),
+        (MovementKind.REFUND, Decimal("-12.91"), "USD"),
+        (MovementKind.DISPUTE, Decimal("-300.00"), "USD"),
+    ]
+    assert [m.id for m in reversed(ours)][:2] == [paid.id, back.id]
+    assert ours[-1].invoice_number == "INV-2026-02-0047"
+    assert sum(movement.amount == Decimal("1.00") for movement in moved) == 100
+
+
+def test_what_moved_in_an_account_of_another_currency_counts_as_it_was_paid() -> None:
+    source = SimpleNamespace(
+        object="charge",
+        id="ch_1",
+        amount=31_291,
+        currency="usd",
+        payment_intent="pi_1",
+        customer=None,
+        metadata=SimpleNamespace(invoice_number="INV-2026-02-0047"),
+    )
+    booked = SimpleNamespace(source=source, amount=28_700, currency="eur", created=1_772_000_000)
+    moved = movement_of(booked)
+    assert moved is not None
+    assert (moved.id, moved.amount, moved.currency) == ("pi_1", Decimal("312.91"), "USD")
+    back = SimpleNamespace(source=source, amount=-28_700, currency="eur", created=1_772_000_000)
+    assert movement_of(back) == replace(moved, amount=-moved.amount)
+
+
+@pytest.mark.parametrize("source", [None, "po_1", SimpleNamespace(object="payout", id="po_1")])
+def test_what_is_no_payment_of_a_customers_is_left_out(source: object) -> None:
+    payout = SimpleNamespace(source=source, amount=-100, currency="usd", created=1_772_000_000)
+    assert movement_of(payout) is None

@@ -6,6 +6,7 @@ The mock keeps no state and knows no declines: it refuses what Stripe's API does
 import inspect
 import subprocess
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -70,6 +71,7 @@ REQUESTS: list[tuple[str, Callable[[CardGateway], object]]] = [
     ("close_checkout", lambda g: g.close_checkout("cs_123")),
     ("refund", lambda g: g.refund("pi_123", **REFUND)),
     ("find_refund", lambda g: g.find_refund("re_123")),
+    ("list_movements", lambda g: g.list_movements(datetime(2026, 3, 1, tzinfo=UTC))),
 ]
 
 

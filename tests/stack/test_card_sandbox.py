@@ -243,7 +243,7 @@ def test_an_object_may_be_asked_for_in_place_of_its_id(sandbox: Sandbox) -> None
     path = f"/v1/payment_intents/{paid['id']}"
     query = {"expand[]": ["latest_charge.balance_transaction", "customer"]}
     found = sandbox.api.get(path, params=query).json()
-    assert found["latest_charge"]["balance_transaction"]["net"] == 31291
+    assert found["latest_charge"]["balance_transaction"]["amount"] == 31291
     assert found["customer"]["id"] == paid["customer"]
 
 
@@ -252,7 +252,7 @@ def test_an_object_may_be_asked_for_in_place_of_its_id(sandbox: Sandbox) -> None
 
 def test_the_balance_is_what_was_charged_less_what_was_returned(sandbox: Sandbox) -> None:
     def balance() -> int:
-        return sum(t["net"] for t in sandbox.listed("/v1/balance_transactions", currency="chf"))
+        return sum(t["amount"] for t in sandbox.listed("/v1/balance_transactions", currency="chf"))
 
     waiting = sandbox.intent(currency="chf")
     sandbox.confirm(waiting["id"])
@@ -268,6 +268,21 @@ def test_the_balance_is_what_was_charged_less_what_was_returned(sandbox: Sandbox
     assert sandbox.post("/v1/refunds", payment_intent=waiting["id"]).json()["amount"] == 30000
     again = sandbox.post("/v1/refunds", payment_intent=waiting["id"]).json()
     assert again["error"]["code"] == "charge_already_refunded"
+
+
+def test_the_processor_keeps_its_fee_and_gives_that_of_a_dispute_back(sandbox: Sandbox) -> None:
+    def fees() -> list[int]:
+        found = sandbox.listed("/v1/balance_transactions", currency="sek")
+        assert all(t["net"] == t["amount"] - t["fee"] for t in found)
+        assert all(t["fee"] == sum(part["amount"] for part in t["fee_details"]) for t in found)
+        return [t["fee"] for t in reversed(found)]
+
+    waiting = sandbox.intent(currency="sek")
+    sandbox.confirm(waiting["id"])
+    sandbox.post("/v1/refunds", payment_intent=waiting["id"], amount="1291")
+    sandbox.order("disputes", payment_intent=waiting["id"])
+    sandbox.order("disputes", payment_intent=waiting["id"], status="won")
+    assert fees() == [494, 0, 1500, -1500]
 
 
 def test_a_card_may_be_disputed_by_itself(sandbox: Sandbox) -> None:
