@@ -241,3 +241,20 @@ def test_equal_entries_without_a_reference_are_told_apart_by_counting() -> None:
 def test_an_entry_that_stands_twice_under_its_reference_counts_once() -> None:
     header, *rows = (SAMPLES / "statement.csv").read_text(encoding="utf-8").splitlines()
     assert len(read_statement("\n".join([header, rows[0], rows[0]]).encode()).entries) == 1
+
+
+# --- balances
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_entries_bring_the_opening_to_the_closing_balance_where_both_are_told(name: str) -> None:
+    statement = sample(name)
+    moved = sum(balance.closing - balance.opening for balance in statement.balances)
+    assert bool(statement.balances) == (name != "statement.csv")
+    if statement.balances:
+        assert moved == sum(entry.amount for entry in statement.entries)
+
+
+def test_a_statement_of_camt_that_tells_one_balance_alone_has_none() -> None:
+    told = changed("camt053_v02.xml", ("OPBD", "XPCD"))
+    assert read_statement(told).balances == ()

@@ -9,7 +9,13 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from storage.importing.statements.entries import Entries, require_balance
-from storage.importing.statements.model import LONGEST_NAME, Place, Statement, StatementEntry
+from storage.importing.statements.model import (
+    LONGEST_NAME,
+    Place,
+    Statement,
+    StatementBalance,
+    StatementEntry,
+)
 from storage.importing.statements.xml_tree import Element, XmlReader
 
 FORMAT = "camt.053"
@@ -33,7 +39,7 @@ def read_camt(content: bytes, place: Place, entries: Entries) -> Statement:
             "holds no statement camt.053 (reports camt.052 and notices camt.054 are none); "
             "ask the bank for camt.053"
         )
-    return entries.statement(FORMAT, file.numbers, file.currency)
+    return entries.statement(FORMAT, file.numbers, file.currency, file.whole)
 
 
 @dataclass
@@ -47,6 +53,7 @@ class _File:
     currency: str = ""
     moved: dict[str, Decimal] = field(default_factory=dict)
     balances: dict[tuple[str, str], Decimal] = field(default_factory=dict)
+    whole: list[StatementBalance] = field(default_factory=list)
     number: str = ""
     account: str = ""
     read: int = 0
@@ -76,15 +83,14 @@ class _File:
             raise self.place.at("Stmt/Acct").refuse(
                 "names no account, so nobody can tell whose entries these are; add its IBAN"
             )
-        for code, currency in self.balances:
+        for (code, currency), closing in self.balances.items():
             if code == _CLOSING:
-                opening = (self.balances.get((code, currency)) for code in _OPENING)
-                require_balance(
-                    self.place,
-                    next((amount for amount in opening if amount is not None), None),
-                    self.moved.get(currency, Decimal(0)),
-                    self.balances[code, currency],
-                )
+                told = (self.balances.get((code, currency)) for code in _OPENING)
+                opening = next((amount for amount in told if amount is not None), None)
+                moved = self.moved.get(currency, Decimal(0))
+                require_balance(self.place, opening, moved, closing)
+                if opening is not None:
+                    self.whole.append(StatementBalance(currency, opening, closing))
         self.statements += 1
         self.numbers.append(self.number)
 

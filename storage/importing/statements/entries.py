@@ -6,7 +6,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
-from storage.importing.statements.model import Place, Statement, StatementEntry
+from storage.importing.statements.model import (
+    Place,
+    Statement,
+    StatementBalance,
+    StatementEntry,
+)
 
 _DIGEST_LENGTH = 24
 
@@ -77,7 +82,13 @@ class Entries:
     def __iter__(self) -> Iterator[StatementEntry]:
         return (entry for entry, _ in self.found.values())
 
-    def statement(self, format: str, numbers: Iterable[str], currency: str = "") -> Statement:
+    def statement(
+        self,
+        format: str,
+        numbers: Iterable[str],
+        currency: str = "",
+        balances: Iterable[StatementBalance] = (),
+    ) -> Statement:
         """`currency`: the account's, where the file names it."""
         currencies = {entry.currency for entry in self}
         return Statement(
@@ -86,6 +97,7 @@ class Entries:
             statement_number=",".join(dict.fromkeys(number for number in numbers if number)),
             currency=currency or (currencies.pop() if len(currencies) == 1 else ""),
             entries=tuple(self),
+            balances=tuple(balances),
         )
 
 

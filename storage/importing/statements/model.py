@@ -58,6 +58,15 @@ class StatementEntry:
 
 
 @dataclass(frozen=True)
+class StatementBalance:
+    """What was on the account before the first and behind the last entry of a statement."""
+
+    currency: str
+    opening: Decimal
+    closing: Decimal
+
+
+@dataclass(frozen=True)
 class Statement:
     """A statement of one account.
 
@@ -66,6 +75,7 @@ class Statement:
         account_iban: the account's IBAN, or its number in another form; "" in a CSV file.
         statement_number: the bank's; several, in one file, are joined by a comma.
         currency: the account's; "" where the entries have several, or there are none.
+        balances: one for each statement in the file that tells both; none in a CSV file.
     """
 
     format: str
@@ -73,6 +83,7 @@ class Statement:
     statement_number: str
     currency: str
     entries: tuple[StatementEntry, ...]
+    balances: tuple[StatementBalance, ...] = ()
 
 
 @dataclass(frozen=True)

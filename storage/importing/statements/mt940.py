@@ -18,6 +18,7 @@ from storage.importing.statements.model import (
     LONGEST_TEXT,
     Place,
     Statement,
+    StatementBalance,
     StatementEntry,
     clip,
 )
@@ -69,7 +70,7 @@ def read_mt940(content: bytes, place: Place, entries: Entries) -> Statement:
     file.close()
     if not file.statements:
         raise place.refuse("holds no statement (:20:); ask the bank for the whole file")
-    return entries.statement(FORMAT, file.numbers, file.currency)
+    return entries.statement(FORMAT, file.numbers, file.currency, file.balances)
 
 
 def _decoded(content: bytes, place: Place) -> str:
@@ -120,6 +121,7 @@ class _File:
     currency: str = ""
     opening: Decimal | None = None
     closing: Decimal | None = None
+    balances: list[StatementBalance] = field(default_factory=list)
     moved: Decimal = Decimal(0)
     read: int = 0
     statements: int = 0
@@ -163,6 +165,8 @@ class _File:
                     "ask the bank for the whole file"
                 )
         require_balance(here, self.opening, self.moved, self.closing)
+        if self.opening is not None and self.closing is not None:
+            self.balances.append(StatementBalance(self.currency, self.opening, self.closing))
         if not self.entries.account:
             raise here.refuse("begins a statement of no account (:25:); ask for a valid file")
         self.opening = self.closing = None
