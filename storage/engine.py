@@ -27,3 +27,10 @@ def transaction(engine: Engine) -> Iterator[Connection]:
     """One transaction: committed when the block ends, rolled back when it raises."""
     with engine.begin() as connection:
         yield connection
+
+
+@contextmanager
+def snapshot(engine: Engine) -> Iterator[Connection]:
+    """As `transaction`, in which every query sees the tables as they were at the first one."""
+    with engine.execution_options(isolation_level="REPEATABLE READ").begin() as connection:
+        yield connection

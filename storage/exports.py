@@ -117,8 +117,10 @@ def write_export(
     connection: Connection, name: str, period: BillingPeriod | None, target: IO[str]
 ) -> int:
     """Writes one export as CSV and returns the number of its rows; `period` None means all."""
-    rows = connection.execution_options(yield_per=5_000).execute(
-        text(EXPORTS[name]), {"period": period.start if period else None}
+    rows = connection.execute(
+        text(EXPORTS[name]),
+        {"period": period.start if period else None},
+        execution_options={"yield_per": 5_000},
     )
     writer = csv.writer(target, lineterminator="\n")
     writer.writerow(rows.keys())

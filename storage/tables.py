@@ -674,3 +674,43 @@ audit_log = Table(
     _text("reason", default=""),
     Column("details", JSONB, nullable=False, server_default=text("'{}'")),
 )
+
+reconciliations = Table(
+    "reconciliations",
+    metadata,
+    _id(),
+    _ref("cycle_id"),
+    _day("period"),
+    _day("as_of"),
+    _now("made_at"),
+    _text("made_by"),
+    _text("status"),
+    _text("reason", default=""),
+)
+
+reconciliation_equations = Table(
+    "reconciliation_equations",
+    metadata,
+    Column("reconciliation_id", BigInteger, primary_key=True),
+    Column("place", Integer, primary_key=True),
+    _text("equation"),
+    _text("unit"),
+    _amount("left_side"),
+    _amount("right_side"),
+    _json("parts"),
+    _text("not_checked", default=""),
+)
+
+reconciliation_differences = Table(
+    "reconciliation_differences",
+    metadata,
+    Column("reconciliation_id", BigInteger, primary_key=True),
+    Column("place", Integer, primary_key=True),
+    _text("equation"),
+    _text("unit"),
+    _text("account_number"),
+    _text("subject"),
+    _amount("expected"),
+    _amount("found"),
+    _text("explanation"),
+)
