@@ -26,8 +26,10 @@ from temporalio.service import RPCError
 
 from api.cycle_orders import order_cycle, order_retry
 from cli_access import keys, people
+from cli_proof import prove_now, show_proof
 from domain.errors import BillwrightError, NotFound
 from domain.periods import BillingPeriod
+from domain.proof import ProofStatus
 from settings import MissingSettings, reveal, settings
 from stack.errors import StackError
 from stack.session import API, WORKER, database, embedded, session
@@ -146,6 +148,25 @@ def cycle(
             f"{left} customers could not be billed; mend the causes above and run "
             f"billwright cycle {period} --retry."
         )
+
+
+@app.command()
+def proof(
+    period: Annotated[str, typer.Argument(help="The month to prove, such as 2026-02.")],
+    last: Annotated[
+        bool, typer.Option("--last", help="Show the last proof; make none anew.")
+    ] = False,
+) -> None:
+    """Proves that a month was billed right: each equation, and every difference by customer."""
+    month = BillingPeriod.parse(period)
+    with session(settings()) as found, database(found) as engine:
+        if not last:
+            prove_now(engine, found, month)
+        made = show_proof(engine, month, out)
+    if made.status is ProofStatus.ALARM:
+        _fail(f"{period} does not balance; see to the differences above.")
+    if made.status is ProofStatus.INCOMPLETE:
+        _fail(f"{period} could not be proved as a whole; run the command again later.")
 
 
 @app.command("import")

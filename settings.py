@@ -83,6 +83,8 @@ class Settings(BaseSettings):
     """How often the collection looks for what waits although its signal was lost."""
     recurring_revenue_seconds: int = Field(300, ge=1)
     """How often the days that today's report of recurring revenue lacks are worked out."""
+    reconciliation_seconds: int = Field(86_400, ge=1)
+    """How often months whose invoices are still being paid are proved anew."""
     customers_in_flight: int = Field(10, ge=1)
     customers_per_page: int = Field(100, ge=1)
     pdf_processes: int = Field(2, ge=1)

@@ -30,6 +30,7 @@ from activities.issuing import IssuingActivities
 from activities.mail_slots import MailGivesWay
 from activities.mailer import Mailer
 from activities.payer_links import PayerLinks
+from activities.proof import ProofActivities
 from activities.recurring_revenue import RecurringRevenueActivities
 from activities.rendering import PdfPool
 from activities.sweeping import SweepingActivities
@@ -42,23 +43,25 @@ from workflows.billing_cycle import BillingCycle
 from workflows.collection_sweep import CollectionSweep
 from workflows.connection import connect, prepare_namespace
 from workflows.contracts.collection import SweepOrder
+from workflows.contracts.proof import ReconciliationOrder
 from workflows.contracts.recurring_revenue import RecurringRevenueOrder
 from workflows.customer_billing import CustomerBilling
 from workflows.cycle_release import CycleRelease
 from workflows.ids import card_queue, invoice_id, mail_queue, report_queue, web_ui_page
 from workflows.invoice_lifecycle import InvoiceLifecycle
+from workflows.reconciliation import Reconciliation
 from workflows.recurring_revenue import RecurringRevenue
-from workflows.starting import keep_recurring_revenue, keep_sweeping
+from workflows.starting import keep_reconciling, keep_recurring_revenue, keep_sweeping
 
 THREADS = 20
 POLLERS = 20
 """Of workflow tasks; five, the SDK's default, leave the worker waiting."""
 MAILS_AT_ONCE = 4
 CARDS_AT_ONCE = 4
-DAYS_AT_ONCE = 1
-"""Of recurring revenue; the next would wait for the first one's lock."""
+REPORTS_AT_ONCE = 2
+"""A day of recurring revenue, which may wait for an import, and a proof beside it."""
 GRACE = timedelta(seconds=20)
-THREADS_IN_ALL = THREADS + MAILS_AT_ONCE + CARDS_AT_ONCE + DAYS_AT_ONCE
+THREADS_IN_ALL = THREADS + MAILS_AT_ONCE + CARDS_AT_ONCE + REPORTS_AT_ONCE
 
 WORKFLOWS = (
     BillingCycle,
@@ -67,6 +70,7 @@ WORKFLOWS = (
     CycleRelease,
     CollectionSweep,
     RecurringRevenue,
+    Reconciliation,
 )
 
 log = structlog.get_logger()
@@ -96,6 +100,7 @@ async def _serve(settings: Settings) -> None:
     with ThreadPoolExecutor(THREADS_IN_ALL, thread_name_prefix="activity") as threads:
         links = PayerLinks(settings.public_url, needed.secret)
         issuing = IssuingActivities(engine, render=pool.render, links=links)
+        gateway = CardGateway(needed.stripe_api_key, api_base=settings.stripe_api_base)
         activities = Activities(
             CycleActivities(
                 engine,
@@ -105,11 +110,7 @@ async def _serve(settings: Settings) -> None:
             issuing,
             CollectionActivities(engine),
             CreditNoteActivities(engine, render=pool.render, issuing=issuing),
-            ChargingActivities(
-                engine,
-                gateway=CardGateway(needed.stripe_api_key, api_base=settings.stripe_api_base),
-                now=_now,
-            ),
+            ChargingActivities(engine, gateway=gateway, now=_now),
             DeliveryActivities(
                 engine,
                 mailer=_mailer(settings),
@@ -125,6 +126,13 @@ async def _serve(settings: Settings) -> None:
             ),
             SweepingActivities(engine),
             RecurringRevenueActivities(engine, now=_now),
+            ProofActivities(
+                engine,
+                gateway=gateway,
+                now=_now,
+                time_zone=settings.seller_time_zone,
+                currency=settings.reporting_currency,
+            ),
         )
         workers = build_workers(
             client,
@@ -156,6 +164,12 @@ async def _keep_schedules(client: Client, settings: Settings) -> None:
         every=timedelta(seconds=settings.recurring_revenue_seconds),
         task_queue=settings.task_queue,
     )
+    await keep_reconciling(
+        client,
+        ReconciliationOrder(calendar=calendar),
+        every=timedelta(seconds=settings.reconciliation_seconds),
+        task_queue=settings.task_queue,
+    )
 
 
 @dataclass(frozen=True)
@@ -170,6 +184,7 @@ class Activities:
     delivery: DeliveryActivities
     sweeping: SweepingActivities
     recurring_revenue: RecurringRevenueActivities
+    proof: ProofActivities
 
 
 @dataclass(frozen=True)
@@ -224,6 +239,8 @@ def build_workers(
             sweeping.find_waiting,
             sweeping.release_page,
             activities.recurring_revenue.find_missing_days,
+            activities.proof.record_no_proof,
+            activities.proof.find_due_proofs,
         ],
         activity_executor=threads,
         max_concurrent_activities=THREADS,
@@ -260,8 +277,8 @@ def build_workers(
         client,
         report_queue(task_queue),
         threads,
-        [activities.recurring_revenue.work_out_day],
-        at_once=DAYS_AT_ONCE,
+        [activities.recurring_revenue.work_out_day, activities.proof.prove_cycle],
+        at_once=REPORTS_AT_ONCE,
         rendering=rendering,
     )
     return Workers(billing, mail, cards, reports)

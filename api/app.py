@@ -24,6 +24,7 @@ from api import (
     policies,
     prepaid,
     problems,
+    proof,
     reports,
     review,
     subscriptions,
@@ -66,7 +67,7 @@ def create_app(open_services: Callable[[], AbstractAsyncContextManager[Services]
     for reading in (me, attention, invoices, credit_notes, review, reports, audit, policies):
         app.include_router(reading.router, responses=refusals)
     master_data = (customers, plans, subscriptions, discounts, prepaid, tax_rates)
-    for acting in (cycles, instructions, bank, *master_data):
+    for acting in (cycles, proof, instructions, bank, *master_data):
         app.include_router(acting.router, responses=refusals | problems.responses(409))
     app.include_router(usage_events.router, responses=refusals | problems.responses(409, 413))
     app.include_router(payer_pages.router)

@@ -3,6 +3,7 @@
 from pydantic import ConfigDict, Field
 
 from api.schemas import Amount, Schema
+from domain.proof import ProofStatus
 
 
 class CurrencyAmountOut(Schema):
@@ -33,6 +34,14 @@ class RunningCycleOut(Schema):
     status: str
 
 
+class UnprovedMonthOut(Schema):
+    """A month whose last proof does not balance (alarm), or is not complete (incomplete)."""
+
+    period: str
+    status: ProofStatus
+    difference_count: int
+
+
 class AttentionOut(Schema):
     """What waits for a person now."""
 
@@ -55,6 +64,9 @@ class AttentionOut(Schema):
                 "failed_customers": [{"period": "2026-02", "failed": 2}],
                 "unbilled_periods": ["2026-03"],
                 "running_cycles": [{"period": "2026-02", "status": "issuing"}],
+                "unproved_months": [
+                    {"period": "2026-01", "status": "alarm", "difference_count": 12}
+                ],
             }
         },
     )
@@ -85,4 +97,8 @@ class AttentionOut(Schema):
     )
     running_cycles: list[RunningCycleOut] = Field(
         description="Cycles that are not closed, the newest period first."
+    )
+    unproved_months: list[UnprovedMonthOut] = Field(
+        description="Months whose reconciliation found differences, or could not check something; "
+        "the newest period first."
     )

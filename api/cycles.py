@@ -236,7 +236,9 @@ async def _detail(app: Services, period: BillingPeriod) -> CycleDetail:
             period=str(period), status="queued", workflow_url=workflow_url(app, period)
         )
     if running and detail.status == "closed":
-        detail.status = "planning"
+        progress = await _progress(app, period)
+        detail.proving = progress is not None and progress.phase in ("close", "prove")
+        detail.status = "closed" if detail.proving else "planning"
     elif running and (progress := await _progress(app, period)):
         detail.paused = progress.paused
         detail.in_flight = list(progress.in_flight)

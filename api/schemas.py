@@ -209,13 +209,15 @@ class CycleOut(Schema):
 class CycleDetail(CycleOut):
     """A cycle with its failures, and what its workflow is doing now.
 
-    `paused` and `in_flight` are null when no worker answers.
+    `paused` and `in_flight` are null when no worker answers. `proving`: all is issued, and the
+    month is being proved.
     """
 
     to_collect: list[ToCollectOut] = []
     failures: list[Failure] = []
     paused: bool | None = None
     in_flight: list[str] | None = None
+    proving: bool = False
     workflow_url: str
 
 

@@ -8,12 +8,23 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
-from console import bank, billing, customers, home, invoices, plans, review, tax_rates, terms
+from console import (
+    bank,
+    billing,
+    customers,
+    home,
+    invoices,
+    plans,
+    proof,
+    review,
+    tax_rates,
+    terms,
+)
 from console.billing_api import NotLoggedIn, Refused
 from console.rendering import HOME, STATIC, html
 from console.visit import leave_notice
 
-PARTS = (home, billing, invoices, review, bank, customers, terms, plans, tax_rates)
+PARTS = (home, proof, billing, invoices, review, bank, customers, terms, plans, tax_rates)
 _TITLES = {
     403: "This is not for your role",
     404: "There is no such page",

@@ -13,7 +13,10 @@ from babel.numbers import (
 )
 
 _LOCALE = "en_US"
-_PROCESSES = ("billing-cycle", "customer-billing", "invoice-lifecycle", "collection-sweep")
+_PROCESSES = (
+    *("billing-cycle", "customer-billing", "invoice-lifecycle", "collection-sweep"),
+    "reconciliation",
+)
 
 
 def money(amount: Any, currency: str) -> str:

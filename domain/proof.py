@@ -39,6 +39,14 @@ class Equation(StrEnum):
     BANK_BALANCES = "bank_balances"
 
 
+class Measure(StrEnum):
+    """What the sides of an equation count: units of a metric, amounts of a currency, or things."""
+
+    UNITS = "units"
+    MONEY = "money"
+    THINGS = "things"
+
+
 @dataclass(frozen=True)
 class Law:
     """How an equation reads: the sentence that it proves, and what its two sides are."""
@@ -47,6 +55,7 @@ class Law:
     sentence: str
     left: str
     right: str
+    measure: Measure = Measure.MONEY
 
 
 LAWS: Mapping[Equation, Law] = {
@@ -55,24 +64,28 @@ LAWS: Mapping[Equation, Law] = {
         "Every unit received is in the month's counter, by which customers are billed.",
         "events received",
         "the month's counter",
+        Measure.UNITS,
     ),
     Equation.USAGE_BY_DAY: Law(
         "Usage",
         "The counters of the days come to the same.",
         "events received",
         "the days' counters",
+        Measure.UNITS,
     ),
     Equation.USAGE_BILLED: Law(
         "Usage",
         "Every unit received was billed, or it is known where it is and why.",
         "received, with what was set aside",
         "billed or accounted for",
+        Measure.UNITS,
     ),
     Equation.UNITS_PRICED: Law(
         "Prices",
         "Every unit that counts as billed has a plan that prices it.",
         "units billed",
         "units priced a second time",
+        Measure.UNITS,
     ),
     Equation.RATED_AGAIN: Law(
         "Prices",
@@ -109,18 +122,21 @@ LAWS: Mapping[Equation, Law] = {
         "Everybody with usage, late usage or a subscription was billed, or the reason is known.",
         "customers to bill",
         "customers with an outcome",
+        Measure.THINGS,
     ),
     Equation.BILLED_ONCE: Law(
         "Customers",
         "Nobody is billed twice for the same.",
         "customers billed",
         "invoices",
+        Measure.THINGS,
     ),
     Equation.NUMBERS: Law(
         "Customers",
         "The invoice numbers of the month have no gap.",
         "numbers up to the last",
         "numbers in use",
+        Measure.THINGS,
     ),
     Equation.CYCLE_TOTALS: Law(
         "Reports",

@@ -1,5 +1,5 @@
 """What waits for a person now: cases, money that nobody matched, mail that nobody got, months that
-nobody billed.
+nobody billed, or whose proof does not balance.
 """
 
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from decimal import Decimal
 from sqlalchemy import ColumnElement, Connection, func, select, text
 
 from domain.periods import BillingPeriod
+from storage.proof.records import UnprovedMonth, unproved_months
 from storage.receivables import IS_OPEN
 from storage.tables import bank_transactions, billing_cycles, invoices
 
@@ -53,7 +54,7 @@ class Attention:
         review_cases, held_invoices: with what is still to be paid on them.
         disputes: with the totals of the invoices, which may have been paid.
         unmatched_transactions: with what came in, less what was taken back.
-        failed_customers, running_cycles: the newest period first.
+        failed_customers, running_cycles, unproved_months: the newest period first.
         undelivered_emails: refused by the mail server, or not taken by it for more than a day,
             where no later one about the same invoice went out.
         unbilled_periods: the oldest first; each is over, has something to bill, and neither a
@@ -68,6 +69,7 @@ class Attention:
     failed_customers: tuple[FailedCustomers, ...]
     unbilled_periods: tuple[str, ...]
     running_cycles: tuple[RunningCycle, ...]
+    unproved_months: tuple[UnprovedMonth, ...]
 
 
 def what_waits(connection: Connection, *, business_date: date) -> Attention:
@@ -88,6 +90,7 @@ def what_waits(connection: Connection, *, business_date: date) -> Attention:
         ),
         unbilled_periods=_unbilled(connection, business_date),
         running_cycles=_running(connection),
+        unproved_months=tuple(unproved_months(connection)),
     )
 
 

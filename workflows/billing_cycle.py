@@ -1,4 +1,4 @@
-"""A month billed: every customer planned, then at most ten at once issued, then closed."""
+"""A month billed: every customer planned, at most ten at once issued, closed, and proved."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -30,7 +30,9 @@ from workflows.contracts.cycle import (
     DraftToIssue,
     PlanPageOrder,
 )
+from workflows.contracts.proof import ProofOrder
 from workflows.customer_billing import CustomerBilling
+from workflows.proving import prove
 
 DISCARDED = "discarded"
 """The type of the failure that ends a cycle whose plan was thrown away: it may be started anew."""
@@ -98,6 +100,9 @@ class BillingCycle:
                 summary=f"Close {order.period}",
                 **policies.RECORD,
             )
+            if not self._retry_requested and workflow.patched("prove-cycle"):
+                self._enter("prove")
+                await prove(ProofOrder(order.period, order.calendar, order.requested_by))
             if not self._retry_requested:
                 await workflow.wait_condition(workflow.all_handlers_finished)
                 return closed

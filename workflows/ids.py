@@ -15,6 +15,9 @@ SWEEP = "collection-sweep"
 RECURRING_REVENUE = "recurring-revenue"
 """As `SWEEP`, of what works recurring revenue out."""
 
+RECONCILIATION = "reconciliation"
+"""As `SWEEP`, of what proves months anew."""
+
 SEARCH_ATTRIBUTES = (BILLING_PERIOD, CUSTOMER_ACCOUNT, INVOICE_NUMBER, COLLECTION_STATE)
 
 
@@ -45,6 +48,11 @@ def billing_cycle_id(period: str) -> str:
 def cycle_release_id(period: str) -> str:
     """`billing-cycle/2026-02/release`"""
     return f"{billing_cycle_id(period)}/release"
+
+
+def reconciliation_id(period: str) -> str:
+    """`billing-cycle/2026-02/reconciliation`"""
+    return f"{billing_cycle_id(period)}/reconciliation"
 
 
 def customer_billing_id(period: str, account_number: str) -> str:

@@ -83,6 +83,20 @@ RATE_DAY = RemoteCall(
 """All customers' recurring revenue on a day, in one transaction: a second for ten thousand of them.
 An import, which keeps it waiting, is waited out by attempts."""
 
+PROVE = BoundedCall(
+    start_to_close_timeout=timedelta(hours=1),
+    heartbeat_timeout=_LIVES,
+    cancellation_type=_SEE_IT_END,
+    schedule_to_close_timeout=timedelta(hours=6),
+    retry_policy=RetryPolicy(
+        initial_interval=timedelta(seconds=1),
+        backoff_coefficient=2,
+        maximum_interval=timedelta(minutes=5),
+    ),
+)
+"""A month's events counted once and all its invoices held against them: seconds for two thousand
+customers, and a request to the card processor for each hundred charges. A cycle waits for it."""
+
 SEND_MAIL = RemoteCall(
     start_to_close_timeout=timedelta(seconds=60),
     heartbeat_timeout=_LIVES,

@@ -14,6 +14,7 @@ from temporalio.client import (
     ScheduleSpec,
     ScheduleUpdate,
     WithStartWorkflowOperation,
+    WorkflowHandle,
 )
 from temporalio.common import (
     TypedSearchAttributes,
@@ -34,9 +35,11 @@ from workflows.contracts.lifecycle import (
     PageRequest,
     PaymentReceived,
 )
+from workflows.contracts.proof import ReconciliationOrder
 from workflows.contracts.recurring_revenue import RecurringRevenueOrder
 from workflows.cycle_release import CycleRelease
 from workflows.invoice_lifecycle import InvoiceLifecycle
+from workflows.reconciliation import Reconciliation
 from workflows.recurring_revenue import RecurringRevenue
 
 
@@ -213,6 +216,31 @@ async def keep_recurring_revenue(
         RecurringRevenue.run, order, id=ids.RECURRING_REVENUE, task_queue=task_queue
     )
     await _keep(client, work, every=every)
+
+
+async def keep_reconciling(
+    client: Client, order: ReconciliationOrder, *, every: timedelta, task_queue: str
+) -> None:
+    """Months are proved anew, since money comes in behind their cycles."""
+    work = ScheduleActionStartWorkflow(
+        Reconciliation.run, order, id=ids.RECONCILIATION, task_queue=task_queue
+    )
+    await _keep(client, work, every=every)
+
+
+async def reconcile_cycle(
+    client: Client, period: str, order: ReconciliationOrder, *, task_queue: str
+) -> WorkflowHandle[Reconciliation, int]:
+    """Proves the month anew; while one proof of it runs, another finds that."""
+    return await client.start_workflow(
+        Reconciliation.run,
+        order,
+        id=ids.reconciliation_id(period),
+        task_queue=task_queue,
+        **_RUNS_OR_RUNS_AGAIN,
+        static_summary=f"Prove {period} anew",
+        search_attributes=ids.search_attributes(period),
+    )
 
 
 async def _keep(client: Client, action: ScheduleActionStartWorkflow, *, every: timedelta) -> None:

@@ -27,7 +27,7 @@ class Reconciliation:
     Attributes:
         as_of: the business day on which it was made; `made_at`: the clock's instant.
         reason: why there are no equations at all, where there are none.
-        differences: how many there are; `unchecked`: how many equations could not be checked.
+        unchecked_count: of the equations that could not be checked.
     """
 
     id: int
@@ -37,8 +37,8 @@ class Reconciliation:
     made_by: str
     status: ProofStatus
     reason: str
-    differences: int
-    unchecked: int
+    difference_count: int
+    unchecked_count: int
 
 
 def record_proof(
@@ -202,17 +202,17 @@ def _reconciliation(row: Row[Any]) -> Reconciliation:
         made_by=row.made_by,
         status=ProofStatus(row.status),
         reason=row.reason,
-        differences=row.differences,
-        unchecked=row.unchecked,
+        difference_count=row.difference_count,
+        unchecked_count=row.unchecked_count,
     )
 
 
 _LIST = text("""
     SELECT made.*,
            (SELECT count(*) FROM reconciliation_differences
-            WHERE reconciliation_id = made.id) AS differences,
+            WHERE reconciliation_id = made.id) AS difference_count,
            (SELECT count(*) FROM reconciliation_equations
-            WHERE reconciliation_id = made.id AND not_checked <> '') AS unchecked
+            WHERE reconciliation_id = made.id AND not_checked <> '') AS unchecked_count
     FROM reconciliations made
     WHERE cycle_id = :cycle AND (CAST(:before AS bigint) IS NULL OR id < :before)
     ORDER BY id DESC LIMIT :limit
@@ -224,15 +224,17 @@ class UnprovedMonth:
     """A month whose last reconciliation is not balanced."""
 
     period: str
-    status: str
-    differences: int
+    status: ProofStatus
+    difference_count: int
 
 
 def unproved_months(connection: Connection) -> Sequence[UnprovedMonth]:
     """The newest first."""
     rows = connection.execute(_UNPROVED)
     return [
-        UnprovedMonth(str(BillingPeriod.of(row.period)), row.status, row.differences)
+        UnprovedMonth(
+            str(BillingPeriod.of(row.period)), ProofStatus(row.status), row.difference_count
+        )
         for row in rows
     ]
 
@@ -240,7 +242,7 @@ def unproved_months(connection: Connection) -> Sequence[UnprovedMonth]:
 _UNPROVED = text("""
     SELECT last.period, last.status,
            (SELECT count(*) FROM reconciliation_differences
-            WHERE reconciliation_id = last.id) AS differences
+            WHERE reconciliation_id = last.id) AS difference_count
     FROM billing_cycles cycle CROSS JOIN LATERAL (
         SELECT id, period, status FROM reconciliations
         WHERE cycle_id = cycle.id ORDER BY id DESC LIMIT 1

@@ -36,9 +36,16 @@ class Sandbox:
         customer = {"id": customer_id, "payment_method": method}
         self._post("/_sandbox/seed", {"customers": [customer]})
 
-    def fault(self, kind: str, path: str, times: int = 1) -> None:
-        """The next `times` requests that change something under `path` go wrong."""
-        self._post("/_sandbox/faults", {"kind": kind, "path": path, "times": times})
+    def fault(self, kind: str, path: str, times: int = 1, *, method: str = "POST") -> None:
+        """The next `times` requests that change something under `path` go wrong; for the method
+        GET, those that read there.
+        """
+        fault = {"kind": kind, "path": path, "times": times, "method": method}
+        self._post("/_sandbox/faults", fault)
+
+    def dispute(self, payment_id: str, status: str = "needs_response") -> None:
+        """A cardholder takes a payment back, or the bank decides of it."""
+        self._post("/_sandbox/disputes", {"payment_intent": payment_id, "status": status})
 
     def requests(self, end: str, method: str = "POST") -> list[dict[str, Any]]:
         """What was asked of the API at paths that end with `end`, in order."""

@@ -29,6 +29,7 @@ from activities.issuing import IssuingActivities
 from activities.mailer import Mailer
 from activities.payer_links import PayerLinks
 from activities.pdf import PrintedDocument, render_pdf
+from activities.proof import ProofActivities
 from activities.recurring_revenue import RecurringRevenueActivities
 from activities.sweeping import SweepingActivities
 from api.app import create_app
@@ -309,18 +310,13 @@ async def working(product: Product, mailbox: MailServer) -> AsyncIterator[None]:
     engine, settings = product.engine, product.settings
     links = PayerLinks(settings.public_url, SECRET)
     issuing = IssuingActivities(engine, render=_render, links=links)
+    gateway = CardGateway(reveal(settings.stripe_api_key) or "", api_base=settings.stripe_api_base)
     activities = Activities(
         CycleActivities(engine, time_zone="UTC", tax_policy=TaxPolicy()),
         issuing,
         CollectionActivities(engine),
         CreditNoteActivities(engine, render=_render, issuing=issuing),
-        ChargingActivities(
-            engine,
-            gateway=CardGateway(
-                reveal(settings.stripe_api_key) or "", api_base=settings.stripe_api_base
-            ),
-            now=lambda: datetime.now(UTC),
-        ),
+        ChargingActivities(engine, gateway=gateway, now=lambda: datetime.now(UTC)),
         DeliveryActivities(
             engine,
             mailer=Mailer("127.0.0.1", mailbox.port, sender=SENDER),
@@ -329,6 +325,13 @@ async def working(product: Product, mailbox: MailServer) -> AsyncIterator[None]:
         ),
         SweepingActivities(engine),
         RecurringRevenueActivities(engine, now=lambda: NOW),
+        ProofActivities(
+            engine,
+            gateway=gateway,
+            now=lambda: datetime.now(UTC),
+            time_zone="UTC",
+            currency="USD",
+        ),
     )
     with ThreadPoolExecutor(THREADS_IN_ALL) as threads:
         workers = build_workers(

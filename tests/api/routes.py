@@ -16,6 +16,8 @@ READS = {
     CYCLES: Role.VIEWER,
     f"{CYCLES}/{{period}}": Role.VIEWER,
     f"{CYCLES}/{{period}}/customers": Role.VIEWER,
+    f"{CYCLES}/{{period}}/reconciliation": Role.VIEWER,
+    f"{CYCLES}/{{period}}/reconciliations": Role.VIEWER,
     INVOICES: Role.VIEWER,
     f"{INVOICES}/{{number}}": Role.VIEWER,
     f"{INVOICES}/{{number}}/pdf": Role.VIEWER,
@@ -51,6 +53,7 @@ WRITES = [
     ("POST", CYCLES),
     *(("POST", f"{CYCLES}/{{period}}/{action}") for action in ("pause", "resume")),
     *(("POST", f"{CYCLES}/{{period}}/{action}") for action in ("discard", "retry", "release")),
+    ("POST", f"{CYCLES}/{{period}}/reconcile"),
     *(
         ("POST", f"{INVOICES}/{{number}}/{what}")
         for what in ("resolve", "hold", "release", "void", "credit-notes", "resend", "renew-links")
@@ -78,7 +81,7 @@ WRITES = [
     ("DELETE", "/api/billing/tax-rates/{id}"),
 ]
 """What the role finance may change."""
-ACTING_AT_ONCE = ("/retry", "/release", "/resend")
+ACTING_AT_ONCE = ("/retry", "/release", "/resend", "/reconcile")
 """Writes that need no valid body, and would really be done."""
 EVERY_ROUTE = [("GET", path) for path in READS] + WRITES
 OPEN_TO_ALL = {("GET", "/healthz"), ("GET", "/readyz"), ("POST", "/webhooks/stripe")}

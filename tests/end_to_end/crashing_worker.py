@@ -192,7 +192,7 @@ def main() -> None:
     patched: Any = worker
     patched.FailurePolicy = _Watching
     patched.MAILS_AT_ONCE = patched.CARDS_AT_ONCE = _AT_ONCE
-    patched.THREADS_IN_ALL = worker.THREADS + 2 * _AT_ONCE + worker.DAYS_AT_ONCE
+    patched.THREADS_IN_ALL = worker.THREADS + 2 * _AT_ONCE + worker.REPORTS_AT_ONCE
     _reaper.start()
     worker.main(settings())
 

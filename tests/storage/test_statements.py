@@ -256,5 +256,5 @@ def test_entries_bring_the_opening_to_the_closing_balance_where_both_are_told(na
 
 
 def test_a_statement_of_camt_that_tells_one_balance_alone_has_none() -> None:
-    told = changed("camt053_v02.xml", ("OPBD", "XPCD"))
+    told = changed("camt053_v02.xml", ("PRCD", "ITBD"))
     assert read_statement(told).balances == ()

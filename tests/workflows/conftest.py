@@ -16,6 +16,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from stack.test_server import test_server_path as find_test_server
 from tests.workflows.booked_invoice import BookedInvoice
 from tests.workflows.collection_office import DEFECT, CollectionOffice
+from tests.workflows.proof_office import ProofOffice
 from tests.workflows.revenue_office import RevenueOffice
 from worker import WORKFLOWS
 from workflows.connection import DATA_CONVERTER, prepare_namespace
@@ -258,10 +259,11 @@ async def staffed(
     office: BillingOffice | None = None,
     collection: CollectionOffice | None = None,
     revenue: RevenueOffice | None = None,
+    proofs: ProofOffice | None = None,
 ) -> AsyncIterator[None]:
     """Workers of all task queues, whose activities are the offices'."""
     collection = collection or (office.collection if office else CollectionOffice())
-    revenue = revenue or RevenueOffice()
+    revenue, proofs = revenue or RevenueOffice(), proofs or ProofOffice()
     billing = Worker(
         client,
         task_queue=TASK_QUEUE,
@@ -270,6 +272,8 @@ async def staffed(
             *(office.activities() if office else ()),
             *collection.of_the_billing_queue(),
             revenue.find_missing_days,
+            proofs.record_no_proof,
+            proofs.find_due_proofs,
         ],
         workflow_runner=UnsandboxedWorkflowRunner(),
     )
@@ -277,7 +281,11 @@ async def staffed(
     cards = Worker(
         client, task_queue=card_queue(TASK_QUEUE), activities=collection.of_the_card_queue()
     )
-    reports = Worker(client, task_queue=report_queue(TASK_QUEUE), activities=[revenue.work_out_day])
+    reports = Worker(
+        client,
+        task_queue=report_queue(TASK_QUEUE),
+        activities=[revenue.work_out_day, proofs.prove_cycle],
+    )
     async with billing, mail, cards, reports:
         yield
 

@@ -44,7 +44,7 @@ class CycleOrder:
 class CyclePosition:
     """What a run hands to the one that continues it.
 
-    `phase` is "plan", "issue" or "close"; `after_account` the last account of the phase done.
+    `phase` is "plan", "issue", "close" or "prove"; `after_account` the last account of it done.
     """
 
     phase: str = "plan"
