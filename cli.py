@@ -142,10 +142,11 @@ def cycle(
         _print_totals(engine, month)
         failures = _failures(engine, month)
     for failure in failures:
-        err.print(f"{failure.account_number}: {failure.reason}", markup=False, soft_wrap=True)
-    if left := closed.failed + closed.drafted:
+        of = f", for {failure.late_month}" if failure.late_month else ""
+        err.print(f"{failure.account_number}{of}: {failure.reason}", markup=False, soft_wrap=True)
+    if left := closed.failed + closed.drafted + closed.late_left:
         _fail(
-            f"{left} customers could not be billed; mend the causes above and run "
+            f"{left} invoices could not be billed; mend the causes above and run "
             f"billwright cycle {period} --retry."
         )
 
@@ -187,7 +188,8 @@ def import_files(
         out.print(f"{name}: {count:,} new")
     for month, count in report.late.items():
         err.print(
-            f"{count:,} usage events are of {month}, which was planned before: not billed yet"
+            f"{count:,} usage events are of {month}, which was planned before: "
+            "they are billed with the next cycle"
         )
 
 
@@ -268,11 +270,12 @@ async def _show_progress(
             await asyncio.wait([result], timeout=0.2)
             summary = await asyncio.to_thread(_summary, engine, period)
             if summary is not None and summary.status != "planning":
+                issued = summary.issued + summary.late_issued
                 bar.update(
                     task,
                     description=f"Issuing {period}",
-                    total=summary.issued + summary.drafted,
-                    completed=summary.issued,
+                    total=issued + summary.drafted + summary.late_drafted,
+                    completed=issued,
                 )
 
 
@@ -306,7 +309,10 @@ def _print_totals(engine: Engine, period: BillingPeriod) -> None:
     out.print(table)
 
 
-_SUMS = ("usage", "subscriptions", "proration", "discounts", "subtotal", "tax", "total")
+_SUMS = (
+    *("usage", "subscriptions", "proration", "discounts", "late"),
+    *("subtotal", "tax", "total"),
+)
 
 
 def _wait_for_the_end() -> None:

@@ -6,7 +6,9 @@ from temporalio import activity
 from domain.periods import BillingPeriod
 from domain.tax import TaxPolicy
 from storage import cycles, discarding, planning
+from storage.drafts import drafts_to_issue
 from storage.engine import transaction
+from storage.late.credits import ask_for_credits
 from storage.price_list import load_price_list
 from workflows.contracts.cycle import (
     ClosedCycle,
@@ -59,7 +61,7 @@ class CycleActivities:
                 limit=order.limit,
                 failed_again=order.failed_again,
             )
-        return PlannedPage(page.last_account, page.drafted, page.skipped, page.failed)
+        return PlannedPage(page.last_account, page.drafted, page.skipped, page.failed, page.late)
 
     @activity.defn
     def finish_plan(self, step: CycleStep) -> int:
@@ -71,10 +73,11 @@ class CycleActivities:
 
     @activity.defn
     def begin_issue(self, step: CycleStep) -> None:
+        period = BillingPeriod.parse(step.period)
         with transaction(self._engine) as connection:
-            cycles.move_cycle(
-                connection, BillingPeriod.parse(step.period), "issuing", actor=step.actor
-            )
+            cycles.move_cycle(connection, period, "issuing", actor=step.actor)
+            cycle = cycles.load_cycle(connection, period, for_update=True)
+            ask_for_credits(connection, cycle.id, person=step.actor)
 
     @activity.defn(no_thread_cancel_exception=True)
     def discard_plan(self, order: DiscardOrder) -> DiscardedPlan:
@@ -90,14 +93,16 @@ class CycleActivities:
     @activity.defn
     def list_drafts(self, order: DraftsOrder) -> DraftsPage:
         with transaction(self._engine) as connection:
-            drafts = cycles.drafts_to_issue(
+            drafts = drafts_to_issue(
                 connection,
-                BillingPeriod.parse(order.period),
+                cycles.load_cycle(connection, BillingPeriod.parse(order.period)).id,
                 after_account=order.after_account,
                 limit=order.limit,
                 unowned_too=order.unowned_too,
             )
-        return DraftsPage(tuple(DraftToIssue(account, number) for account, number in drafts))
+        return DraftsPage(
+            tuple(DraftToIssue(draft.account_number, draft.number, draft.part) for draft in drafts)
+        )
 
     @activity.defn
     def close_cycle(self, step: CycleStep) -> ClosedCycle:
@@ -106,5 +111,10 @@ class CycleActivities:
             cycles.move_cycle(connection, period, "closed", actor=step.actor)
             summary = cycles.summarize_cycle(connection, period)
         return ClosedCycle(
-            step.period, summary.issued, summary.skipped, summary.failed, summary.drafted
+            step.period,
+            summary.issued,
+            summary.skipped,
+            summary.failed,
+            summary.drafted,
+            late_left=summary.late_failed + summary.late_drafted,
         )

@@ -160,7 +160,7 @@ class DeliveryActivities:
             account_number=invoice.account_number,
             customer=invoice.customer.name,
             seller=seller_version(connection, invoice.seller_version),
-            period=f"{invoice.period.start:%B %Y}",
+            period=f"{invoice.service_month.start:%B %Y}",
             currency=invoice.currency,
             total=invoice.total,
             paid=invoice.amount_paid - by_credit,

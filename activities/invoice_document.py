@@ -26,6 +26,7 @@ class InvoiceDocument:
     """One invoice as it is printed.
 
     Attributes:
+        period_start, period_last_day: of the month that the invoice is about, both inclusive.
         terms_days: payment terms, printed as "Net 30".
         due_on: last day for payment, inclusive.
         payment_url: the payer's link, printed as text and as a QR code.

@@ -74,8 +74,8 @@ class IssuingActivities:
         return InvoiceDocument(
             number=invoice.number,
             currency=invoice.currency,
-            period_start=invoice.period.start,
-            period_last_day=invoice.period.last_day,
+            period_start=invoice.service_month.start,
+            period_last_day=invoice.service_month.last_day,
             issued_on=invoice.issued_on,
             due_on=invoice.due_on,
             terms_days=(invoice.due_on - invoice.issued_on).days,

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Response
+from pydantic import TypeAdapter
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 from temporalio.client import (
@@ -16,6 +17,7 @@ from temporalio.client import (
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
+from api.cursors import read_position, write_position
 from api.cycle_orders import order_cycle, order_discard, order_retry, plan_waits
 from api.dependencies import App, Finance, Services, Viewer
 from api.invoice_signals import reason_of
@@ -46,6 +48,7 @@ router = APIRouter(prefix="/api/billing/cycles", tags=["billing cycles"])
 
 PeriodPath = Annotated[Period, Path(description="The month, YYYY-MM.")]
 Outcome = Literal["drafted", "issued", "skipped", "failed"]
+_POSITION = TypeAdapter(tuple[str, str])
 _QUERY_PATIENCE = timedelta(seconds=2)
 _DISCARD_SECONDS = 30.0
 
@@ -121,19 +124,22 @@ def list_customers(
 ) -> Page[CycleCustomer]:
     """In the order of their account numbers. A cycle that is queued has none yet and is not found.
 
-    Customers have an outcome once the plan has come to them.
+    Customers have an outcome once the plan has come to them; behind it stand those of past months
+    that have an invoice of their own.
     """
+    after = read_position(cursor, _POSITION) if cursor else ("", "")
     with transaction(app.engine) as connection:
         found = cycles.cycle_outcomes(
             connection,
             BillingPeriod.parse(period),
             outcome=outcome,
-            after_account=cursor,
+            after=after,
             limit=limit + 1,
         )
+    last = found[limit - 1] if len(found) > limit else None
     return Page(
         items=[CycleCustomer.model_validate(customer) for customer in found[:limit]],
-        next_cursor=found[limit - 1].account_number if len(found) > limit else None,
+        next_cursor=last and write_position(last.account_number, last.late_month or ""),
     )
 
 

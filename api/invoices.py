@@ -158,7 +158,10 @@ def invoice_detail(connection: Connection, number: str, app: Services) -> Invoic
         days_late=days_late(case, business_date(app, connection)) if case and is_open else 0,
         next_step=_next_step(case) if case and is_open else None,
         lines=[
-            LineOut(**{name: getattr(line, name) for name in LineOut.model_fields})
+            LineOut(
+                **{name: getattr(line, name) for name in LineOut.model_fields}
+                | {"service_month": str(line.service_month)}
+            )
             for line in load_lines(connection, invoice.id)
         ],
         tax_lines=[tax_line(line) for line in invoice.tax_lines],
@@ -190,4 +193,5 @@ def _next_step(case: Case) -> NextStep | None:
 
 def _fields(invoice: Invoice) -> dict[str, object]:
     shown = {name: getattr(invoice, name) for name in InvoiceOut.model_fields}
-    return {**shown, "customer": invoice.customer.name, "period": str(invoice.period)}
+    months = {"period": str(invoice.period), "service_month": str(invoice.service_month)}
+    return {**shown, "customer": invoice.customer.name, **months}

@@ -77,7 +77,10 @@ class CycleRequest(Schema):
 
 
 class Totals(Schema):
-    """Sums in one currency over what was issued and is about to be; failed and void ones not."""
+    """Sums in one currency over what was issued and is about to be; failed and void ones not.
+
+    `late`: what past months, billed before, came to differ by.
+    """
 
     currency: str
     invoices: int
@@ -85,6 +88,7 @@ class Totals(Schema):
     subscriptions: Amount
     proration: Amount
     discounts: Amount
+    late: Amount
     subtotal: Amount
     tax: Amount
     total: Amount
@@ -115,12 +119,16 @@ class Discarded(Schema):
 
 
 class Failure(Schema):
-    """A customer who could not be billed. `number` is the draft's, where there is one."""
+    """A customer who could not be billed. `number` is the draft's, where there is one.
+
+    `late_month`: the past month for which that is so; null for the cycle's own.
+    """
 
     account_number: str
     reason_code: str
     reason: str
     number: str | None
+    late_month: str | None
 
 
 class CycleCustomer(Schema):
@@ -128,7 +136,8 @@ class CycleCustomer(Schema):
 
     `outcome`: drafted (to be issued), issued, skipped or failed; the last two have a reason.
     `number`, `invoice_status` and `total` are null where there is no invoice; `currency` is the
-    customer's then. `payment_method`: card or bank_transfer, as it is now.
+    customer's then. `payment_method`: card or bank_transfer, as it is now. `late_month`: the past
+    month that the invoice is about; null for the regular one.
     """
 
     model_config = ConfigDict(
@@ -146,6 +155,7 @@ class CycleCustomer(Schema):
                 "invoice_status": "issued",
                 "currency": "USD",
                 "total": "312.91",
+                "late_month": None,
             }
         },
     )
@@ -160,13 +170,15 @@ class CycleCustomer(Schema):
     invoice_status: str | None
     currency: str
     total: Amount | None
+    late_month: str | None
 
 
 class CycleOut(Schema):
     """A billing cycle as it stands, with its totals.
 
     `status`: queued (accepted, no worker has taken it up), planning, planned, issuing, closed.
-    `customers` have an outcome: drafted (to be issued), issued, skipped or failed.
+    `customers` have an outcome: drafted (to be issued), issued, skipped or failed. Past months that
+    have an invoice of their own are counted as `late_drafted`, `late_issued` and `late_failed`.
     """
 
     model_config = ConfigDict(
@@ -186,6 +198,9 @@ class CycleOut(Schema):
                 "issued": 187,
                 "skipped": 13,
                 "failed": 0,
+                "late_drafted": 0,
+                "late_issued": 0,
+                "late_failed": 0,
                 "totals": [],
             }
         },
@@ -203,6 +218,9 @@ class CycleOut(Schema):
     issued: int = 0
     skipped: int = 0
     failed: int = 0
+    late_drafted: int = 0
+    late_issued: int = 0
+    late_failed: int = 0
     totals: list[Totals] = []
 
 
@@ -233,9 +251,10 @@ class TaxLineOut(Schema):
 
 
 class LineOut(Schema):
-    """`kind`: usage, minimum, flat, proration, discount, prepaid_purchase or prepaid_draw.
+    """`kind`: usage, minimum, flat, proration, discount, prepaid_purchase, prepaid_draw or late.
 
     `unit_price` is null where the amount is no product, as of a proration or a discount.
+    `service_month`: the month that the line is about, which is a past one if its kind is late.
     """
 
     position: int
@@ -244,19 +263,23 @@ class LineOut(Schema):
     quantity: Amount
     unit_price: Amount | None
     amount: Amount
+    service_month: str
 
 
 class InvoiceOut(Schema):
     """An invoice. `number` is null for a draft of a plan still in the making.
 
-    `usage`, `subscriptions`, `proration` and `discounts` make the subtotal: minimum commitments are
-    usage, the price of prepaid credit is a subscription's, what it pays for is a discount.
+    `kind`: regular, or late: about `service_month`, a past month, in the cycle of `period`.
+    `usage`, `subscriptions`, `proration`, `discounts` and `late` make the subtotal: minimum
+    commitments are usage, the price of prepaid credit is a subscription's, what it pays for is a
+    discount.
     """
 
     number: str | None
     account_number: str
     customer: str
     period: str
+    service_month: str
     kind: str
     status: str
     collection_state: str | None
@@ -265,6 +288,7 @@ class InvoiceOut(Schema):
     subscriptions: Amount
     proration: Amount
     discounts: Amount
+    late: Amount
     subtotal: Amount
     tax: Amount
     total: Amount

@@ -133,5 +133,6 @@ def _stage(cycle: dict[str, Any]) -> str:
     if cycle["paused"] is None:
         return "unknown"
     if cycle["paused"]:
-        return "ready" if cycle["status"] == "planned" and not cycle["issued"] else "paused"
+        issued = cycle["issued"] + cycle["late_issued"]
+        return "ready" if cycle["status"] == "planned" and not issued else "paused"
     return "issuing"

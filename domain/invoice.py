@@ -96,6 +96,16 @@ class InvoiceDraft(TaxedDraft):
     tax_lines: tuple[TaxLine, ...]
     draws: tuple[PrepaidDraw, ...] = ()
 
+    @property
+    def treatment(self) -> TaxTreatment:
+        """An invoice has one."""
+        return self.tax_lines[0].treatment
+
+    @property
+    def undrawn(self) -> tuple[RatedLine, ...]:
+        """Its lines without what prepaid credit pays."""
+        return self.lines[: len(self.lines) - len(self.draws)]
+
     def amount_of(self, part: InvoiceSum) -> Decimal:
         """One of the sums that make the subtotal."""
         return self._sum(line.amount for line in self.lines if line.kind.counts_to is part)
@@ -128,25 +138,25 @@ def draft_invoice(
     lines += purchase_lines(grants, contract.currency, period)
     if not lines:
         return None
-    return draft_of(lines, subject, contract.currency, rules, period, grants=grants)
+    treatment = determine_tax(subject, rules.taxes, rules.tax_policy, period.last_day)
+    return draft_of(lines, contract.currency, treatment, period, grants=grants)
 
 
 def draft_of(
     lines: Sequence[RatedLine],
-    subject: TaxSubject,
     currency: str,
-    rules: PriceList,
+    treatment: TaxTreatment,
     period: BillingPeriod,
     *,
     grants: Sequence[PrepaidGrant] = (),
+    late_usage: Decimal = Decimal(0),
 ) -> InvoiceDraft:
-    """`lines`, and what they draw from prepaid credit, with the tax of `period`.
+    """`lines`, and what they draw from prepaid credit that is for `period`, with the tax on them.
 
-    Raises CustomerCannotBeBilled where the customer's tax is unknown.
+    `late_usage`: what of the lines of kind late is for usage.
     """
-    draws = draw_down(grants, lines, currency, period)
+    draws = draw_down(grants, lines, currency, period, late_usage=late_usage)
     whole = (*lines, *(draw.line for draw in draws))
-    treatment = determine_tax(subject, rules.taxes, rules.tax_policy, period.last_day)
     taxable = round_money(sum_of(whole), currency)
     tax_line = TaxLine(treatment, taxable, treatment.amount_on(taxable, currency))
     return InvoiceDraft(currency, whole, (tax_line,), tuple(draws))

@@ -13,11 +13,13 @@ class InvoiceSum(StrEnum):
     SUBSCRIPTIONS = "subscriptions"
     PRORATION = "proration"
     DISCOUNTS = "discounts"
+    LATE = "late"
 
 
 class LineKind(StrEnum):
     """`minimum`: what usage lacks to the commitment of its plan; `prepaid_purchase`: the price of
-    prepaid credit; `prepaid_draw`: usage that such credit pays for.
+    prepaid credit; `prepaid_draw`: usage that such credit pays for; `late`: by what a past month,
+    which was billed before, came to differ.
     """
 
     USAGE = "usage"
@@ -27,10 +29,16 @@ class LineKind(StrEnum):
     DISCOUNT = "discount"
     PREPAID_PURCHASE = "prepaid_purchase"
     PREPAID_DRAW = "prepaid_draw"
+    LATE = "late"
 
     @property
     def counts_to(self) -> InvoiceSum:
         return _SUMS[self]
+
+    @property
+    def is_prepaid(self) -> bool:
+        """What no rating of a month gives: it is about the customer's credit."""
+        return self in (LineKind.PREPAID_PURCHASE, LineKind.PREPAID_DRAW)
 
 
 _SUMS = {
@@ -41,6 +49,7 @@ _SUMS = {
     LineKind.PRORATION: InvoiceSum.PRORATION,
     LineKind.DISCOUNT: InvoiceSum.DISCOUNTS,
     LineKind.PREPAID_DRAW: InvoiceSum.DISCOUNTS,
+    LineKind.LATE: InvoiceSum.LATE,
 }
 
 
@@ -49,8 +58,9 @@ class RatedLine:
     """A priced line, its amount rounded to the currency's minor unit.
 
     `unit_price` is None where the amount is no product: a proration, a minimum, a discount, prepaid
-    credit. `plan_code` is empty for what is about no single plan: a discount on everything, and
-    prepaid credit. `plan_version` says which version of the plan priced it; 0 without a plan.
+    credit, a past month's difference. `plan_code` is empty for what is about no single plan: a
+    discount on everything, and prepaid credit. `plan_version` says which version of the plan priced
+    it; 0 without a plan.
     """
 
     kind: LineKind

@@ -77,14 +77,16 @@ def draw_down(
     lines: Sequence[RatedLine],
     currency: str,
     period: BillingPeriod,
+    *,
+    late_usage: Decimal = Decimal(0),
 ) -> list[PrepaidDraw]:
     """What an invoice of `lines`, all that it has before tax, takes from `grants`; what expires
-    soonest goes first.
+    soonest goes first. `late_usage`: what of its lines of kind late is for usage.
 
     Together no more than its usage comes to with the discounts on its plans, no more than its
     subtotal, and no more than is left of each grant.
     """
-    open_amount = min(_usage(lines), sum_of(lines))
+    open_amount = min(_usage(lines) + late_usage, sum_of(lines))
     paying = [grant for grant in grants if grant.pays_for(period, currency)]
     draws: list[PrepaidDraw] = []
     for grant in sorted(paying, key=lambda grant: grant._order):

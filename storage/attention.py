@@ -32,7 +32,7 @@ class WaitingMoney:
 
 @dataclass(frozen=True)
 class FailedCustomers:
-    """How many customers a period's cycle could not bill."""
+    """How many customers a period's cycle could not bill, or not for a past month."""
 
     period: str
     failed: int
@@ -150,7 +150,7 @@ _UNDELIVERED = text("""
 _FAILED = text("""
     SELECT period_start, failed
     FROM billing_cycles, LATERAL (
-        SELECT count(*) AS failed FROM billing_cycle_items
+        SELECT count(DISTINCT account_number) AS failed FROM billing_cycle_items
         WHERE cycle_id = billing_cycles.id AND outcome = 'failed'
     ) of_cycle
     WHERE failed > 0

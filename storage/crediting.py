@@ -23,6 +23,7 @@ from storage.allocation import add_credit, release_payment
 from storage.collection import LockedInvoice
 from storage.credit_notes import credited_so_far, write_credit_note
 from storage.invoices import load_invoice, load_lines
+from storage.late.reopening import reopen_months_of_invoice
 from storage.refunds import owe_refund
 
 
@@ -70,6 +71,7 @@ def void_invoice(locked: LockedInvoice, *, reason: str) -> str:
         number = _book(locked, _draft(locked, request), request, voids=True)
     locked.move(Event.VOIDED, reason, credit_note=number)
     locked.change(on_hold=False)
+    reopen_months_of_invoice(locked.connection, locked.row.id, person=locked.actor)
     return number
 
 

@@ -2,6 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Connection, Row, select, text
@@ -81,27 +83,54 @@ def discount_of(row: Row[Any]) -> Discount:
     )
 
 
+@dataclass(frozen=True)
+class UsedInMonth:
+    """What a customer used in a month, as it was counted at one moment.
+
+    `changes`: of the month's counter of each metric, which says later whether it was touched since.
+    """
+
+    days: list[DailyUsage] = field(default_factory=list)
+    changes: dict[str, int] = field(default_factory=dict)
+
+    def quantity(self, metric: str) -> Decimal:
+        return sum((day.quantity for day in self.days if day.metric == metric), Decimal(0))
+
+
 USAGE_OF_CUSTOMERS = text("""
-    SELECT customer_id, metric, (occurred_at AT TIME ZONE :zone)::date AS day,
-           sum(quantity) AS quantity
-    FROM billing_events
-    WHERE customer_id = ANY(:customers) AND occurred_at >= :start AND occurred_at < :end
-    GROUP BY 1, 2, 3
+    SELECT used.customer_id, used.metric, used.day, used.quantity,
+           coalesce(counted.changes, 0) AS changes
+    FROM (SELECT customer_id, metric, (occurred_at AT TIME ZONE :zone)::date AS day,
+                 sum(quantity) AS quantity
+          FROM billing_events
+          WHERE customer_id = ANY(:customers) AND occurred_at >= :start AND occurred_at < :end
+          GROUP BY 1, 2, 3) used
+    LEFT JOIN usage_monthly counted ON counted.month = :month
+        AND counted.customer_id = used.customer_id AND counted.metric = used.metric
     ORDER BY 1, 2, 3
 """)
-"""Daily usage of some customers in `[start, end)`; days are those of the seller's `zone`."""
+"""Daily usage of some customers in `[start, end)`, days being those of the seller's `zone`, with
+how often the month's counter was touched: as one statement sees both.
+"""
 
 
 def usage_of(
     connection: Connection, customer_ids: Sequence[int], period: BillingPeriod, time_zone: str
-) -> dict[int, list[DailyUsage]]:
+) -> dict[int, UsedInMonth]:
     """By customer id: the usage of `period` by metric and day of the seller's time zone."""
     start, end = period.bounds(time_zone)
     rows = connection.execute(
         USAGE_OF_CUSTOMERS,
-        {"customers": list(customer_ids), "zone": time_zone, "start": start, "end": end},
+        {
+            "customers": list(customer_ids),
+            "zone": time_zone,
+            "start": start,
+            "end": end,
+            "month": period.start,
+        },
     )
-    found: dict[int, list[DailyUsage]] = defaultdict(list)
+    found: dict[int, UsedInMonth] = defaultdict(UsedInMonth)
     for row in rows:
-        found[row.customer_id].append(DailyUsage(row.metric, row.day, row.quantity))
+        found[row.customer_id].days.append(DailyUsage(row.metric, row.day, row.quantity))
+        found[row.customer_id].changes[row.metric] = row.changes
     return found

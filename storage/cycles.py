@@ -5,14 +5,14 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, case, exists, func, or_, select, update
+from sqlalchemy import Connection, Row, case, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from domain.errors import NotFound
 from domain.periods import BillingPeriod
 from storage import audit
-from storage.planning import Cycle
-from storage.tables import billing_cycle_items, billing_cycles, customers, emails, invoices
+from storage.drafts import Cycle
+from storage.tables import billing_cycle_items, billing_cycles, customers, invoices
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class CycleTotals:
     subscriptions: Decimal
     proration: Decimal
     discounts: Decimal
+    late: Decimal
     subtotal: Decimal
     tax: Decimal
     total: Decimal
@@ -32,18 +33,24 @@ class CycleTotals:
 
 @dataclass(frozen=True)
 class CycleFailure:
-    """A customer who could not be billed, and why. `number` is the draft's, if it has one."""
+    """A customer who could not be billed, and why. `number` is the draft's, if it has one.
+
+    `late_month`: the past month ("2026-01") for which that is so; None for the cycle's own.
+    """
 
     account_number: str
     reason_code: str
     reason: str
     number: str | None
+    late_month: str | None
 
 
 @dataclass(frozen=True)
 class CycleOutcome:
     """What a cycle did for one customer, whose present name and payment method it has.
 
+    `late_month`: the past month ("2026-01") that has an invoice of its own; None for the regular
+    one, of which each customer has an outcome.
     `outcome`: drafted, issued, skipped or failed. `number`, `invoice_status` and `total` are None
     where there is no invoice, as there is none for one who was skipped; `currency` is the
     customer's then.
@@ -59,6 +66,7 @@ class CycleOutcome:
     invoice_status: str | None
     currency: str
     total: Decimal | None
+    late_month: str | None
 
 
 @dataclass(frozen=True)
@@ -66,7 +74,8 @@ class CycleSummary:
     """A cycle as it stands. `planned_at`, `closed_at` None: not yet.
 
     `customers` counts those who have an outcome; its parts are drafted (waiting to be issued),
-    issued, skipped and failed.
+    issued, skipped and failed. Past months with an invoice of their own are counted beside them:
+    `late_drafted`, `late_issued`, and `late_failed`, of which there is none.
     """
 
     period: str
@@ -81,6 +90,9 @@ class CycleSummary:
     issued: int
     skipped: int
     failed: int
+    late_drafted: int
+    late_issued: int
+    late_failed: int
 
 
 def open_cycle(
@@ -202,6 +214,7 @@ def cycle_totals(connection: Connection, period: BillingPeriod) -> list[CycleTot
             func.sum(invoices.c.subscription_amount),
             func.sum(invoices.c.proration_amount),
             func.sum(invoices.c.discount_amount),
+            func.sum(invoices.c.late_amount),
             func.sum(invoices.c.subtotal),
             func.sum(invoices.c.tax),
             func.sum(invoices.c.total),
@@ -259,13 +272,19 @@ def cycle_to_collect(connection: Connection, period: BillingPeriod) -> list[ToCo
 
 
 def cycle_failures(connection: Connection, period: BillingPeriod) -> list[CycleFailure]:
-    """The customers who could not be billed, in account order."""
+    """The customers who could not be billed, or not for a past month, in account order."""
     item = billing_cycle_items
     rows = connection.execute(
-        select(item.c.account_number, item.c.reason_code, item.c.reason, invoices.c.number)
+        select(
+            item.c.account_number,
+            item.c.reason_code,
+            item.c.reason,
+            invoices.c.number,
+            func.nullif(item.c.part, ""),
+        )
         .outerjoin(invoices, invoices.c.id == item.c.invoice_id)
         .where(item.c.cycle_id == load_cycle(connection, period).id, item.c.outcome == "failed")
-        .order_by(item.c.account_number)
+        .order_by(item.c.account_number, item.c.part)
     )
     return [CycleFailure(*row) for row in rows]
 
@@ -275,14 +294,16 @@ def cycle_outcomes(
     period: BillingPeriod,
     *,
     outcome: str | None,
-    after_account: str,
+    after: tuple[str, str],
     limit: int,
 ) -> list[CycleOutcome]:
-    """The next `limit` customers behind `after_account`; `outcome` None: any. Raises NotFound."""
+    """The next `limit` outcomes behind `after`, an account number and a late month or nothing, in
+    that order; `outcome` None: any. Raises NotFound.
+    """
     item = billing_cycle_items
     conditions = [
         item.c.cycle_id == load_cycle(connection, period).id,
-        item.c.account_number > after_account,
+        tuple_(item.c.account_number, item.c.part) > after,
     ]
     if outcome is not None:
         conditions.append(item.c.outcome == outcome)
@@ -298,46 +319,15 @@ def cycle_outcomes(
             invoices.c.status.label("invoice_status"),
             func.coalesce(invoices.c.currency, customers.c.currency).label("currency"),
             invoices.c.total,
+            func.nullif(item.c.part, "").label("late_month"),
         )
         .join(customers, customers.c.id == item.c.customer_id)
         .outerjoin(invoices, invoices.c.id == item.c.invoice_id)
         .where(*conditions)
-        .order_by(item.c.account_number)
+        .order_by(item.c.account_number, item.c.part)
         .limit(limit)
     )
     return [CycleOutcome(**row._mapping) for row in rows]
-
-
-def drafts_to_issue(
-    connection: Connection,
-    period: BillingPeriod,
-    *,
-    after_account: str,
-    limit: int,
-    unowned_too: bool = False,
-) -> list[tuple[str, str]]:
-    """(account number, invoice number) of the next `limit` drafts behind `after_account`.
-
-    `unowned_too`: also invoices that were issued and of which no e-mail was ever prepared. That is
-    the first thing an invoice's own workflow does, so they may have none.
-    """
-    item = billing_cycle_items
-    waiting = item.c.outcome == "drafted"
-    if unowned_too:
-        mailed = exists().where(emails.c.invoice_id == item.c.invoice_id)
-        waiting = or_(waiting, and_(item.c.outcome == "issued", ~mailed))
-    rows = connection.execute(
-        select(item.c.account_number, invoices.c.number)
-        .join(invoices, invoices.c.id == item.c.invoice_id)
-        .where(
-            item.c.cycle_id == load_cycle(connection, period).id,
-            waiting,
-            item.c.account_number > after_account,
-        )
-        .order_by(item.c.account_number)
-        .limit(limit)
-    )
-    return [(row.account_number, row.number) for row in rows]
 
 
 def fail_item(connection: Connection, number: str, *, code: str, reason: str, actor: str) -> None:
@@ -372,13 +362,19 @@ def _cycle_row(
 
 
 def _outcome_counts(connection: Connection, cycle_id: int) -> dict[str, int]:
+    """By outcome; of past months with "late_" before it."""
     item = billing_cycle_items
+    late = item.c.part != ""
     rows = connection.execute(
-        select(item.c.outcome, func.count())
+        select(item.c.outcome, late, func.count())
         .where(item.c.cycle_id == cycle_id)
-        .group_by(item.c.outcome)
+        .group_by(item.c.outcome, late)
     )
-    return {outcome: count for outcome, count in rows}
+    return {f"late_{outcome}" if is_late else outcome: count for outcome, is_late, count in rows}
+
+
+_OUTCOMES = ("drafted", "issued", "skipped", "failed")
+_LATE_OUTCOMES = ("late_drafted", "late_issued", "late_failed")
 
 
 def _summary(row: Row[Any], counts: dict[str, int]) -> CycleSummary:
@@ -390,6 +386,6 @@ def _summary(row: Row[Any], counts: dict[str, int]) -> CycleSummary:
         started_at=row.started_at,
         planned_at=row.planned_at,
         closed_at=row.closed_at,
-        customers=sum(counts.values()),
-        **{name: counts.get(name, 0) for name in ("drafted", "issued", "skipped", "failed")},
+        customers=sum(counts.get(name, 0) for name in _OUTCOMES),
+        **{name: counts.get(name, 0) for name in (*_OUTCOMES, *_LATE_OUTCOMES)},
     )

@@ -7,7 +7,16 @@ from sqlalchemy import Connection, Row, Select, delete, func, select
 from domain.errors import Conflict, NotFound
 from domain.periods import BillingPeriod
 from storage import audit
-from storage.tables import audit_log, billing_cycle_items, billing_cycles, invoices
+from storage.late.reopening import reopen_months_of_cycle
+from storage.tables import (
+    audit_log,
+    billed_usage,
+    billing_cycle_items,
+    billing_cycles,
+    invoices,
+    planned_credits,
+    rated_months,
+)
 
 
 def plan_to_discard(connection: Connection, period: BillingPeriod) -> int:
@@ -25,7 +34,8 @@ def plan_to_discard(connection: Connection, period: BillingPeriod) -> int:
 def discard_plan(
     connection: Connection, period: BillingPeriod, cycle_id: int, *, actor: str
 ) -> int:
-    """Deletes the cycle, its outcomes and its drafts with their lines; how many drafts there were.
+    """Deletes the cycle, its outcomes and the credits that it planned, and its drafts with their
+    lines; how many drafts there were.
 
     Pages are planned, and the issue is begun, under the same lock of the cycle's row. What was
     discarded before answers what it answered then; it is known by `cycle_id`, so that an attempt
@@ -38,8 +48,9 @@ def discard_plan(
     if row.id != cycle_id:
         raise Conflict(f"{period} was started anew meanwhile; read its plan before you discard it.")
     _require_nothing_issued(connection, period, row)
-    item = billing_cycle_items
-    connection.execute(delete(item).where(item.c.cycle_id == cycle_id))
+    reopen_months_of_cycle(connection, cycle_id, person=actor)
+    for table in (billing_cycle_items, planned_credits, rated_months, billed_usage):
+        connection.execute(delete(table).where(table.c.cycle_id == cycle_id))
     drafts = connection.execute(delete(invoices).where(invoices.c.cycle_id == cycle_id)).rowcount
     connection.execute(delete(billing_cycles).where(billing_cycles.c.id == cycle_id))
     audit.record(

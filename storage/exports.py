@@ -23,14 +23,17 @@ _INVOICES = """
            invoice.usage_amount AS usage, invoice.subscription_amount AS subscriptions,
            invoice.proration_amount AS proration, invoice.subtotal, invoice.tax, invoice.total,
            invoice.amount_paid, invoice.status, invoice.collection_state, invoice.issued_on,
-           invoice.due_on, invoice.discount_amount AS discounts
+           invoice.due_on, invoice.discount_amount AS discounts, invoice.late_amount AS late,
+           to_char(coalesce(invoice.service_month, invoice.period_start), 'YYYY-MM')
+               AS service_month
     FROM invoices invoice JOIN customers customer ON customer.id = invoice.customer_id
     WHERE CAST(:period AS date) IS NULL OR invoice.period_start = :period
     ORDER BY invoice.period_start, invoice.number
 """
 _LINES = """
     SELECT invoice.number, line.position, line.kind, line.description, line.quantity,
-           line.unit_price, line.amount
+           line.unit_price, line.amount,
+           to_char(line.service_month, 'YYYY-MM') AS service_month
     FROM invoice_line_items line JOIN invoices invoice ON invoice.id = line.invoice_id
     WHERE CAST(:period AS date) IS NULL OR invoice.period_start = :period
     ORDER BY invoice.period_start, invoice.number, line.position
@@ -64,12 +67,13 @@ _AUDIT = """
     ORDER BY entry.id
 """
 _CYCLE_ITEMS = """
-    SELECT item.account_number, item.outcome, item.reason, invoice.number
+    SELECT item.account_number, item.outcome, item.reason, invoice.number,
+           item.part AS late_month
     FROM billing_cycle_items item
     JOIN billing_cycles cycle ON cycle.id = item.cycle_id
     LEFT JOIN invoices invoice ON invoice.id = item.invoice_id
     WHERE CAST(:period AS date) IS NULL OR cycle.period_start = :period
-    ORDER BY cycle.period_start, item.account_number
+    ORDER BY cycle.period_start, item.account_number, item.part
 """
 _EMAILS = """
     SELECT invoice.number, email.kind, email.step, email.message_id,

@@ -37,7 +37,10 @@ from storage.tables import audit_log, customers, invoice_line_items, invoices
 
 @dataclass(frozen=True)
 class InvoiceLine:
-    """A line as it is kept. `unit_price` is None where the amount is no product."""
+    """A line as it is kept. `unit_price` is None where the amount is no product.
+
+    `service_month`: what it is about, before the invoice's own month on a line of kind late.
+    """
 
     position: int
     kind: LineKind
@@ -47,19 +50,22 @@ class InvoiceLine:
     amount: Decimal
     plan_code: str
     plan_version: int
+    service_month: BillingPeriod
 
 
 @dataclass(frozen=True)
 class Invoice:
     """One invoice without its lines. Amounts are in `currency`; `due_on` is inclusive.
 
-    `number` is None only for a draft of a plan that is still being made.
+    `number` is None only for a draft of a plan that is still being made. `period` is the cycle's,
+    `service_month` what it is about: the same, or a month before it for one of kind late.
     """
 
     id: int
     number: str | None
     account_number: str
     period: BillingPeriod
+    service_month: BillingPeriod
     kind: str
     status: str
     collection_state: str | None
@@ -68,6 +74,7 @@ class Invoice:
     subscriptions: Decimal
     proration: Decimal
     discounts: Decimal
+    late: Decimal
     subtotal: Decimal
     tax: Decimal
     total: Decimal
@@ -185,6 +192,7 @@ def load_lines(connection: Connection, invoice_id: int) -> list[InvoiceLine]:
             amount=row.amount,
             plan_code=row.plan_code,
             plan_version=row.plan_version,
+            service_month=BillingPeriod.of(row.service_month),
         )
         for row in rows
     ]
@@ -313,6 +321,7 @@ def _invoice(row: Row[Any]) -> Invoice:
         number=row.number,
         account_number=row.account_number,
         period=BillingPeriod.of(row.period_start),
+        service_month=BillingPeriod.of(row.service_month or row.period_start),
         kind=row.kind,
         status=row.status,
         collection_state=row.collection_state,
@@ -321,6 +330,7 @@ def _invoice(row: Row[Any]) -> Invoice:
         subscriptions=row.subscription_amount,
         proration=row.proration_amount,
         discounts=row.discount_amount,
+        late=row.late_amount,
         subtotal=row.subtotal,
         tax=row.tax,
         total=row.total,

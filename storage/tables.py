@@ -331,6 +331,7 @@ billing_cycle_items = Table(
     Column("cycle_id", BigInteger, primary_key=True),
     _ref("customer_id"),
     Column("account_number", Text, primary_key=True),
+    Column("part", Text, primary_key=True, server_default=text("''")),
     _text("outcome"),
     _text("reason_code", default=""),
     _text("reason", default=""),
@@ -386,6 +387,8 @@ invoices = Table(
     _flag("on_hold", default=False),
     _flag("disputed", default=False),
     _flag("to_wake", default=False),
+    _amount("late_amount", default=0),
+    _day("service_month", null=True),
 )
 
 invoice_line_items = Table(
@@ -400,6 +403,58 @@ invoice_line_items = Table(
     _amount("amount"),
     _text("plan_code"),
     _whole("plan_version"),
+    _day("service_month"),
+)
+
+rated_months = Table(
+    "rated_months",
+    metadata,
+    _id(),
+    _ref("cycle_id"),
+    _ref("customer_id"),
+    _day("month"),
+    _ref("invoice_id", null=True),
+    _ref("reopened"),
+)
+
+billed_usage = Table(
+    "billed_usage",
+    metadata,
+    _ref("cycle_id"),
+    _ref("invoice_id", null=True),
+    _ref("customer_id"),
+    _day("month"),
+    _text("metric"),
+    _amount("quantity"),
+    _ref("changes"),
+)
+
+reopened_months = Table(
+    "reopened_months",
+    metadata,
+    _id(),
+    _ref("customer_id"),
+    _day("from_month"),
+    _day("to_month"),
+    _text("reason"),
+    _text("person"),
+    _now("made_at"),
+)
+
+planned_credits = Table(
+    "planned_credits",
+    metadata,
+    _id(),
+    _ref("cycle_id"),
+    _ref("customer_id"),
+    _day("month"),
+    _ref("invoice_id"),
+    _json("lines"),
+    _json("credit"),
+    _amount("net"),
+    _text("reason"),
+    _ref("instruction_id", null=True),
+    _now("created_at"),
 )
 
 receivable_entries = Table(

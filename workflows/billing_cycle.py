@@ -179,7 +179,7 @@ class BillingCycle:
                 )
             if page.last_account is None:
                 break
-            self._count(drafted=page.drafted, skipped=page.skipped, failed=page.failed)
+            self._count(drafted=page.drafted + page.late, skipped=page.skipped, failed=page.failed)
             self._after_account = page.last_account
             if workflow.info().is_continue_as_new_suggested():
                 await self._continue_as_new(order)
@@ -222,9 +222,7 @@ class BillingCycle:
                 await workflow.wait_condition(
                     lambda: not self._paused and len(self._in_flight) < order.customers_in_flight
                 )
-                self._in_flight[draft.account_number] = asyncio.create_task(
-                    self._bill(order, draft)
-                )
+                self._in_flight[draft.subject] = asyncio.create_task(self._bill(order, draft))
                 self._after_account = draft.account_number
             pages += 1
             if pages >= order.pages_per_run or workflow.info().is_continue_as_new_suggested():
@@ -247,7 +245,7 @@ class BillingCycle:
         except ChildWorkflowError as error:
             outcome = await self._give_up(order, draft, str(error.cause or error))
         finally:
-            self._in_flight.pop(draft.account_number, None)
+            self._in_flight.pop(draft.subject, None)
         if outcome.issued:
             self._count(issued=1)
         else:
@@ -263,7 +261,7 @@ class BillingCycle:
             await workflow.execute_local_activity(
                 customer_contract.record_failure,
                 FailureReport(draft.number, "workflow_failed", reason, order.requested_by),
-                summary=f"Record that {draft.account_number} failed",
+                summary=f"Record that {draft.subject} failed",
                 **policies.RECORD,
             )
         return CustomerOutcome(draft.account_number, draft.number, issued=False, reason=reason)
@@ -282,10 +280,10 @@ class BillingCycle:
                         reminders_held=order.hold_reminders,
                         actor=order.requested_by,
                     ),
-                    id=ids.customer_billing_id(order.period, draft.account_number),
+                    id=ids.customer_billing_id(order.period, draft.subject),
                     parent_close_policy=ParentClosePolicy.ABANDON,
                     cancellation_type=ChildWorkflowCancellationType.ABANDON,
-                    static_summary=f"{draft.number} for {draft.account_number}",
+                    static_summary=f"{draft.number} for {draft.subject}",
                     search_attributes=ids.search_attributes(
                         order.period, account_number=draft.account_number, number=draft.number
                     ),

@@ -55,9 +55,11 @@ def reconciliation_id(period: str) -> str:
     return f"{billing_cycle_id(period)}/reconciliation"
 
 
-def customer_billing_id(period: str, account_number: str) -> str:
-    """`billing-cycle/2026-02/1047`"""
-    return f"{billing_cycle_id(period)}/{account_number}"
+def customer_billing_id(period: str, subject: str) -> str:
+    """`billing-cycle/2026-02/1047`, or `billing-cycle/2026-03/1047/late-2026-01` of the invoice
+    about a past month; see `DraftToIssue.subject`.
+    """
+    return f"{billing_cycle_id(period)}/{subject}"
 
 
 def invoice_id(number: str) -> str:

@@ -283,9 +283,9 @@ _COPY_INVOICE = text("""
 """)
 _COPY_LINES = text("""
     INSERT INTO invoice_line_items (invoice_id, position, kind, description, quantity, unit_price,
-        amount, plan_code, plan_version)
+        amount, plan_code, plan_version, service_month)
     SELECT draft.id, position, line.kind, description, quantity, unit_price, amount, plan_code,
-        plan_version
+        plan_version, draft.period_start
     FROM invoice_line_items line JOIN invoices ON invoices.id = line.invoice_id, invoices draft
     WHERE invoices.number = :like AND draft.number = :number
 """)

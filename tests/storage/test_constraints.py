@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from datetime import date
 from typing import Any
 
 import pytest
@@ -74,12 +75,13 @@ def done(engine: Engine, statement: str, **values: Any) -> int:
 
 
 COPY_INVOICE = """
-    INSERT INTO invoices (number, customer_id, cycle_id, period_start, kind, status, currency,
-        usage_amount, subscription_amount, proration_amount, subtotal, tax, total, tax_lines,
-        segment, customer, seller_version, issued_on, due_on)
-    SELECT :number, customer_id, cycle_id, period_start, :kind, 'draft', currency, usage_amount,
-        subscription_amount, proration_amount, subtotal, tax, total, tax_lines, segment, customer,
-        seller_version, issued_on, due_on
+    INSERT INTO invoices (number, customer_id, cycle_id, period_start, kind, service_month, status,
+        currency, usage_amount, subscription_amount, proration_amount, subtotal, tax, total,
+        tax_lines, segment, customer, seller_version, issued_on, due_on)
+    SELECT :number, customer_id, cycle_id, period_start,
+        CASE WHEN CAST(:month AS date) IS NULL THEN 'regular' ELSE 'late' END, :month, 'draft',
+        currency, usage_amount, subscription_amount, proration_amount, subtotal, tax, total,
+        tax_lines, segment, customer, seller_version, issued_on, due_on
     FROM invoices LIMIT 1
 """
 
@@ -88,22 +90,29 @@ COPY_INVOICE = """
 
 
 def test_a_customer_has_one_regular_invoice_a_period(drafted: Engine) -> None:
-    refused(drafted, COPY_INVOICE, "invoices_one_per_period", number=None, kind="regular")
+    refused(drafted, COPY_INVOICE, "invoices_one_per_period", number=None, month=None)
 
 
-def test_a_late_invoice_stands_beside_the_regular_one(engine: Engine, draft_1047: str) -> None:
-    assert done(engine, COPY_INVOICE, number=None, kind="late") == 1
-    refused(engine, COPY_INVOICE, "invoices_one_per_period", number=None, kind="late")
+def test_late_invoices_stand_beside_the_regular_one(engine: Engine, draft_1047: str) -> None:
+    january, december = date(2026, 1, 1), date(2025, 12, 1)
+    for month in (january, december):
+        assert done(engine, COPY_INVOICE, number=None, month=month) == 1
+        refused(engine, COPY_INVOICE, "invoices_one_per_period", number=None, month=month)
+
+
+def test_a_late_invoice_is_about_a_month_before_its_own(engine: Engine, draft_1047: str) -> None:
+    of_february = {"number": None, "month": date(2026, 2, 1)}
+    refused(engine, COPY_INVOICE, "invoices_service_month_check", **of_february)
 
 
 def test_a_void_invoice_makes_room_for_another(engine: Engine, draft_1047: str) -> None:
     done(engine, "UPDATE invoices SET status = 'void'")
-    assert done(engine, COPY_INVOICE, number=None, kind="regular") == 1
+    assert done(engine, COPY_INVOICE, number=None, month=None) == 1
 
 
 def test_a_number_is_given_once_even_if_void(engine: Engine, draft_1047: str) -> None:
     done(engine, "UPDATE invoices SET status = 'void'")
-    refused(engine, COPY_INVOICE, "invoices_number_key", number=draft_1047, kind="regular")
+    refused(engine, COPY_INVOICE, "invoices_number_key", number=draft_1047, month=None)
 
 
 ADD_SUBSCRIPTION = """
@@ -356,8 +365,9 @@ def test_a_draft_changes_and_goes(engine: Engine, draft_1047: str) -> None:
 
 ADD_LINE = """
     INSERT INTO invoice_line_items (invoice_id, position, kind, description, quantity, amount,
-                                    plan_code, plan_version)
-    SELECT id, 99, 'flat', 'smuggled', 1, 1, 'x', 1 FROM invoices WHERE number = :number
+                                    plan_code, plan_version, service_month)
+    SELECT id, 99, 'flat', 'smuggled', 1, 1, 'x', 1, period_start
+    FROM invoices WHERE number = :number
 """
 
 

@@ -13,13 +13,13 @@ from storage.cycles import (
     ToCollect,
     cycle_to_collect,
     cycle_totals,
-    drafts_to_issue,
     list_cycles,
     move_cycle,
     open_cycle,
     summarize_cycle,
 )
 from storage.documents import store_document
+from storage.drafts import DraftInLine, drafts_to_issue
 from storage.engine import transaction
 from storage.importing.directory import import_directory
 from storage.invoices import InvoiceFilter, ListPosition, list_invoices, load_invoice, load_lines
@@ -137,12 +137,16 @@ def test_a_step_taken_again_is_told_once(engine: Engine, february: OpenCycle) ->
 
 
 def test_drafts_to_issue_come_page_by_page(engine: Engine, february: OpenCycle) -> None:
-    plan_all(engine, february(*subscribers(3)))
+    cycle = february(*subscribers(3))
+    plan_all(engine, cycle)
     with transaction(engine) as connection:
-        first = drafts_to_issue(connection, FEBRUARY, after_account="", limit=2)
-        rest = drafts_to_issue(connection, FEBRUARY, after_account="1002", limit=2)
-    assert first == [("1001", "INV-2026-02-0001"), ("1002", "INV-2026-02-0002")]
-    assert rest == [("1003", "INV-2026-02-0003")]
+        first = drafts_to_issue(connection, cycle.id, after_account="", limit=2)
+        rest = drafts_to_issue(connection, cycle.id, after_account="1002", limit=2)
+    assert first == [
+        DraftInLine("1001", "", "INV-2026-02-0001"),
+        DraftInLine("1002", "", "INV-2026-02-0002"),
+    ]
+    assert rest == [DraftInLine("1003", "", "INV-2026-02-0003")]
 
 
 def test_invoices_are_listed_page_by_page(engine: Engine, february: OpenCycle) -> None:

@@ -70,7 +70,7 @@ def test_an_old_invoice_is_what_the_rules_make_of_the_usage(
         draft = draft_invoice(
             billed_customer(row).tax_subject,
             Contract(row.currency, tuple(subscribed.get(row.id, ()))),
-            used.get(row.id, ()),
+            used[row.id].days if row.id in used else (),
             rules,
             period,
         )
@@ -83,6 +83,7 @@ def test_an_old_invoice_is_what_the_rules_make_of_the_usage(
             invoice.subscription_amount,
             invoice.proration_amount,
             invoice.discount_amount,
+            invoice.late_amount,
             invoice.tax,
             invoice.total,
         )

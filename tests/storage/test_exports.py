@@ -40,15 +40,15 @@ from tests.builders import (
 OpenCycle = Callable[..., Cycle]
 COLUMNS = {
     "invoices": "number account_number period currency usage subscriptions proration subtotal tax "
-    "total amount_paid status collection_state issued_on due_on discounts",
-    "lines": "number position kind description quantity unit_price amount",
+    "total amount_paid status collection_state issued_on due_on discounts late service_month",
+    "lines": "number position kind description quantity unit_price amount service_month",
     "payments": "number method status amount currency provider_id failure_code business_date "
     "allocated returned attempt",
     "credit-notes": "number invoice currency subtotal tax total reason business_date refund_to "
     "returned_amount voids",
     "audit": "id at business_date actor subject_kind subject event from_state to_state reason "
     "details",
-    "cycle-items": "account_number outcome reason number",
+    "cycle-items": "account_number outcome reason number late_month",
     "emails": "number kind step message_id recipients subject business_date prepared_at sent_at",
     "instructions": "id number kind details note person asked_at decided_at outcome answer",
     "bank-transactions": "bank_reference booked_on amount currency payer_name payer_iban "
@@ -94,6 +94,8 @@ def test_an_invoice_is_one_row(engine: Engine, draft_1047: str) -> None:
         "issued_on": "2026-03-01",
         "due_on": "2026-03-31",
         "discounts": "0.00",
+        "late": "0.00",
+        "service_month": "2026-02",
     }
 
 

@@ -68,7 +68,9 @@ class CycleCounts:
 
 @dataclass(frozen=True)
 class CycleProgress:
-    """The answer to the query `progress`. `in_flight` names the accounts being billed now."""
+    """The answer to the query `progress`. `in_flight` names the accounts being billed now, with the
+    month where it is a past one: "1047/late-2026-01".
+    """
 
     phase: str
     paused: bool
@@ -88,12 +90,15 @@ class PlanPageOrder:
 
 @dataclass(frozen=True)
 class PlannedPage:
-    """`last_account` is None when no customer was left."""
+    """`last_account` is None when no customer was left. `late`: drafts about months that were
+    billed before, beside those of the customers that were drafted.
+    """
 
     last_account: str | None
     drafted: int = 0
     skipped: int = 0
     failed: int = 0
+    late: int = 0
 
 
 @dataclass(frozen=True)
@@ -135,13 +140,25 @@ class DraftsOrder:
 
 @dataclass(frozen=True)
 class DraftToIssue:
+    """`part` is empty for the customer's regular invoice, else the past month ("2026-01") that has
+    an invoice of its own.
+    """
+
     account_number: str
     number: str
+    part: str = ""
+
+    @property
+    def subject(self) -> str:
+        """What the cycle does it for, among all that it does: "1047", or "1047/late-2026-01"."""
+        return f"{self.account_number}/late-{self.part}" if self.part else self.account_number
 
 
 @dataclass(frozen=True)
 class DraftsPage:
-    """The drafts in account order; empty when none is left."""
+    """The drafts in account order, with all of an account where there is one of it; empty when none
+    is left.
+    """
 
     drafts: tuple[DraftToIssue, ...]
 
@@ -151,6 +168,7 @@ class ClosedCycle:
     """The cycle's outcome: how many customers were issued an invoice, skipped, failed.
 
     `drafted`: those whose draft was neither issued nor marked as failed, which a retry takes up.
+    `late_left`: invoices of past months that failed or are drafts still, beside these.
     """
 
     period: str
@@ -158,6 +176,7 @@ class ClosedCycle:
     skipped: int
     failed: int
     drafted: int = 0
+    late_left: int = 0
 
 
 @activity.defn
@@ -180,7 +199,7 @@ def finish_plan(step: CycleStep) -> int:
 
 @activity.defn
 def begin_issue(step: CycleStep) -> None:
-    """Marks the cycle as issuing."""
+    """Marks the cycle as issuing, and asks for the credit notes that its plan gives back by."""
     raise NotImplementedError
 
 

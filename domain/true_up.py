@@ -1,0 +1,310 @@
+"""A billed month rated anew: by what it differs from what was billed, and how that is settled.
+
+The difference is always that of the whole month, so that tiers, minimums and changes of contract
+come out by themselves, however often and in whatever order something comes late.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+
+from domain.invoice import InvoiceDraft, draft_of
+from domain.lines import InvoiceSum, LineKind, RatedLine, sum_of
+from domain.periods import BillingPeriod
+from domain.prepaid import PrepaidGrant
+from domain.tax import TaxTreatment
+
+
+class About(StrEnum):
+    """What a line is about: what was used, or what was agreed."""
+
+    USAGE = "usage"
+    CONTRACT = "contract"
+
+
+@dataclass(frozen=True)
+class BilledLine:
+    """A line of the month on an invoice that is not void, or what a credit note took back of it;
+    that is below zero, as a late line may be. `quantity` counts units of usage.
+    """
+
+    about: About
+    plan_code: str
+    quantity: Decimal
+    amount: Decimal
+
+
+@dataclass(frozen=True)
+class Difference:
+    """By what a plan's month differs from what was billed of it, in net `amount` and units.
+
+    `quantity` counts the units of usage alone. `plan_code` is empty for what is about no plan.
+    """
+
+    about: About
+    plan_code: str
+    plan_version: int
+    quantity: Decimal
+    amount: Decimal
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What an invoice must have in common with the month's to take its difference.
+
+    `country` and `region` are the customer's, since two places may have the same rate.
+    """
+
+    currency: str
+    treatment: TaxTreatment
+    country: str
+    region: str
+
+
+@dataclass(frozen=True)
+class LateMonth:
+    """A month's difference, as lines that may stand on an invoice; their sum may be zero.
+
+    `usage`: what of them is for usage, which prepaid credit may pay.
+    """
+
+    period: BillingPeriod
+    terms: Terms
+    lines: tuple[RatedLine, ...]
+    usage: Decimal = Decimal(0)
+
+    @property
+    def net(self) -> Decimal:
+        return sum_of(self.lines)
+
+
+@dataclass(frozen=True)
+class Settlement:
+    """Where each month's difference goes: on the cycle's regular invoice, on an invoice of its own,
+    or back to the customer by a credit note on what was billed.
+    """
+
+    on_regular: tuple[LateMonth, ...] = ()
+    on_its_own: tuple[LateMonth, ...] = ()
+    given_back: tuple[LateMonth, ...] = ()
+
+
+def differences(billed: Iterable[BilledLine], anew: Iterable[RatedLine]) -> list[Difference]:
+    """What the month, rated `anew`, differs by from what was `billed` of it, by plan.
+
+    Plans of which every cent was billed are left out; usage comes first.
+    """
+    amounts: dict[str, Decimal] = defaultdict(Decimal)
+    units: dict[str, Decimal] = defaultdict(Decimal)
+    metered: set[str] = set()
+    versions: dict[str, int] = {}
+    for line in anew:
+        amounts[line.plan_code] += line.amount
+        versions[line.plan_code] = line.plan_version
+        if line.kind.counts_to is InvoiceSum.USAGE:
+            metered.add(line.plan_code)
+        if line.kind is LineKind.USAGE:
+            units[line.plan_code] += line.quantity
+    for entry in billed:
+        amounts[entry.plan_code] -= entry.amount
+        if entry.about is About.USAGE:
+            units[entry.plan_code] -= entry.quantity
+            metered.add(entry.plan_code)
+    found = [
+        Difference(
+            About.USAGE if code in metered else About.CONTRACT,
+            code,
+            versions.get(code, 0),
+            units[code],
+            amount,
+        )
+        for code, amount in amounts.items()
+        if amount != 0
+    ]
+    return sorted(found, key=lambda entry: (entry.about is About.CONTRACT, entry.plan_code))
+
+
+def late_month(
+    period: BillingPeriod,
+    terms: Terms,
+    found: Sequence[Difference],
+    names: Mapping[str, str],
+    *,
+    usage_changed: bool,
+) -> LateMonth:
+    """The differences of a month as lines of an invoice.
+
+    `names`: of the plans, by code. `usage_changed`: whether the month's usage is another than the
+    one that was billed; if not, the contract has changed.
+    """
+    lines = tuple(
+        RatedLine(
+            kind=LineKind.LATE,
+            description=_described(period, entry, names, usage_changed),
+            quantity=entry.quantity if entry.about is About.USAGE else Decimal(1),
+            unit_price=None,
+            amount=entry.amount,
+            plan_code=entry.plan_code,
+            plan_version=entry.plan_version,
+        )
+        for entry in found
+    )
+    usage = sum((entry.amount for entry in found if entry.about is About.USAGE), Decimal(0))
+    return LateMonth(period, terms, lines, usage)
+
+
+def settle(months: Iterable[LateMonth], regular: tuple[Terms, Decimal] | None) -> Settlement:
+    """Where each month's difference goes; `regular`: terms and subtotal of the customer's invoice
+    of the cycle, None where there is none.
+
+    It takes the months that have its own terms, as long as it does not come to less than nothing.
+    What is owed beside it is an invoice of its own, what is to be given back a credit note. Months
+    that ask for money come first, so that it can bear more of the others.
+    """
+    terms, left = regular if regular is not None else (None, Decimal(0))
+    taken: list[LateMonth] = []
+    own: list[LateMonth] = []
+    back: list[LateMonth] = []
+    for month in sorted(months, key=lambda month: (month.net <= 0, month.period)):
+        if month.terms == terms and left + month.net >= 0:
+            taken.append(month)
+            left += month.net
+        elif month.net > 0:
+            own.append(month)
+        else:
+            back.append(month)
+    taken.sort(key=lambda month: month.period)
+    return Settlement(tuple(taken), tuple(own), tuple(back))
+
+
+def with_late_months(
+    draft: InvoiceDraft,
+    months: Sequence[LateMonth],
+    period: BillingPeriod,
+    grants: Sequence[PrepaidGrant] = (),
+) -> InvoiceDraft:
+    """The regular `draft` of `period` with the lines of `months` behind its own; prepaid credit is
+    drawn, and tax worked out, on the whole.
+    """
+    lines = (*draft.undrawn, *(line for month in months for line in month.lines))
+    usage = sum((month.usage for month in months), Decimal(0))
+    return draft_of(lines, draft.currency, draft.treatment, period, grants=grants, late_usage=usage)
+
+
+def invoice_of_its_own(month: LateMonth, grants: Sequence[PrepaidGrant] = ()) -> InvoiceDraft:
+    """A late month as an invoice on its own terms; `grants`: what others left of prepaid credit."""
+    terms = month.terms
+    return draft_of(
+        month.lines,
+        terms.currency,
+        terms.treatment,
+        month.period,
+        grants=grants,
+        late_usage=month.usage,
+    )
+
+
+@dataclass(frozen=True)
+class CreditableLine:
+    """What is `left` of an invoice's line behind its credit notes; `of_month`: whether it is about
+    the month of which something is given back.
+    """
+
+    position: int
+    plan_code: str
+    left: Decimal
+    of_month: bool = True
+
+
+@dataclass(frozen=True)
+class GivenBack:
+    """What of each plan an invoice gives back, and the net amounts by line that take it back."""
+
+    by_plan: Mapping[str, Decimal]
+    by_line: Mapping[int, Decimal]
+
+    @property
+    def net(self) -> Decimal:
+        return sum(self.by_line.values(), Decimal(0))
+
+
+def give_back(
+    lines: Sequence[CreditableLine], wanted: Mapping[str, Decimal], at_most: Decimal
+) -> GivenBack:
+    """What an invoice with `lines` can give back of the amounts `wanted` by plan, `at_most` in all.
+
+    A plan's last lines give first, since usage that falls leaves the upper tiers first. Where all
+    is taken that is left of the invoice, each of its lines is, also those that only offset others.
+    """
+    rest = sum((line.left for line in lines), Decimal(0))
+    room = min(at_most, max(rest, Decimal(0)))
+    by_plan: dict[str, Decimal] = {}
+    by_line: dict[int, Decimal] = {}
+    for code, amount in wanted.items():
+        mine = [line for line in lines if line.of_month and line.plan_code == code]
+        left = sum((line.left for line in mine), Decimal(0))
+        taken = min(amount, left, room)
+        if taken <= 0:
+            continue
+        by_plan[code] = taken
+        room -= taken
+        by_line |= (
+            {line.position: line.left for line in mine if line.left}
+            if taken == left
+            else _taken_from_the_end(mine, taken)
+        )
+    if by_plan and sum(by_plan.values()) == rest:
+        by_line = {line.position: line.left for line in lines if line.left}
+    return GivenBack(by_plan, by_line)
+
+
+def settle_with(invoices: Sequence[Sequence[CreditableLine]], month: LateMonth) -> list[GivenBack]:
+    """What each of the invoices that billed a month gives back of its difference, in their order.
+
+    What none of them has left was given back by credit notes before, and what the month owes for
+    other plans is kept from what it gives back: both are settled with the first, so that together
+    they settle the difference to the cent.
+    """
+    open_by_plan = {line.plan_code: -line.amount for line in month.lines}
+    at_most = -month.net
+    given: list[GivenBack] = []
+    for lines in invoices:
+        wanted = {code: amount for code, amount in open_by_plan.items() if amount > 0}
+        part = give_back(lines, wanted, at_most)
+        at_most -= part.net
+        for code, amount in part.by_plan.items():
+            open_by_plan[code] -= amount
+        given.append(part)
+    first = given[0]
+    rest = {code: amount for code, amount in open_by_plan.items() if amount}
+    codes = dict.fromkeys((*first.by_plan, *rest))
+    zero = Decimal(0)
+    settled = {code: first.by_plan.get(code, zero) + rest.get(code, zero) for code in codes}
+    return [GivenBack(settled, first.by_line), *given[1:]]
+
+
+def _taken_from_the_end(lines: Sequence[CreditableLine], amount: Decimal) -> dict[int, Decimal]:
+    taken = {}
+    for line in reversed(lines):
+        part = min(line.left, amount)
+        if part > 0:
+            taken[line.position] = part
+            amount -= part
+    return taken
+
+
+def _described(
+    period: BillingPeriod, entry: Difference, names: Mapping[str, str], usage_changed: bool
+) -> str:
+    if not entry.plan_code:
+        what = f"Discounts for {period}, counted anew"
+    elif entry.about is About.CONTRACT or not usage_changed:
+        what = f"Change of contract for {period}"
+    elif entry.quantity < 0:
+        what = f"Usage for {period}, corrected"
+    else:
+        what = f"Usage for {period}, arrived late"
+    name = names.get(entry.plan_code)
+    return f"{what}: {name}" if name else what

@@ -1,0 +1,181 @@
+"""What was billed of past months: by which invoices, on whose terms, and what is left to credit."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Connection, Row, text
+
+from domain.lines import LineKind
+from domain.parties import BilledCustomer
+from domain.periods import BillingPeriod
+from domain.plans import PlanKind
+from domain.tax import TaxTreatment
+from domain.true_up import About, BilledLine, CreditableLine, Terms
+from storage.snapshots import customer_from_json, tax_lines_from_json
+
+CustomerMonth = tuple[int, BillingPeriod]
+
+
+@dataclass(frozen=True)
+class BillingInvoice:
+    """An invoice that is not void, with lines of the month; `lines`: what is left of all its own.
+
+    `is_draft`: of a plan whose issue waits, so that nothing can be given back of it.
+    """
+
+    id: int
+    number: str | None
+    is_draft: bool
+    lines: tuple[CreditableLine, ...]
+
+
+@dataclass
+class BilledMonth:
+    """What was billed of a customer's month.
+
+    Attributes:
+        lines: of the month on all invoices, and what planned credits take back of them.
+        invoices: that have such lines, the month's own first, then the oldest.
+        terms, customer: of the first of these, which the month keeps; None without any.
+        usage: the quantity accounted for, by metric.
+    """
+
+    lines: list[BilledLine] = field(default_factory=list)
+    invoices: list[BillingInvoice] = field(default_factory=list)
+    terms: Terms | None = None
+    customer: BilledCustomer | None = None
+    usage: dict[str, Decimal] = field(default_factory=dict)
+
+    @property
+    def waits(self) -> bool:
+        """A part of it is charged by a plan that may still be discarded."""
+        return any(invoice.is_draft for invoice in self.invoices)
+
+
+def billed_months(
+    connection: Connection, months: Sequence[CustomerMonth], held: Sequence[int]
+) -> Mapping[CustomerMonth, BilledMonth]:
+    """Of each of `months`; `held`: drafts that are about to be written anew do not count."""
+    values = {
+        "customers": [customer_id for customer_id, _ in months],
+        "months": [period.start for _, period in months],
+        "held": list(held),
+    }
+    found: dict[CustomerMonth, BilledMonth] = defaultdict(BilledMonth)
+    by_invoice: dict[tuple[CustomerMonth, int], list[Row[Any]]] = defaultdict(list)
+    for row in connection.execute(BILLED_LINES, values):
+        by_invoice[_month_of(row), row.id].append(row)
+    for (month, _), rows in by_invoice.items():
+        _add_invoice(found[month], rows, month[1].start)
+    for row in connection.execute(_GIVEN_BACK, values):
+        found[_month_of(row)].lines.append(_line(row))
+    for row in connection.execute(_ACCOUNTED_FOR, values):
+        found[_month_of(row)].usage[row.metric] = row.quantity
+    return found
+
+
+def terms_of(customer: BilledCustomer, currency: str, treatment: TaxTreatment) -> Terms:
+    """On which an invoice of `customer` is made."""
+    return Terms(currency, treatment, customer.address.country, customer.address.region)
+
+
+def _month_of(row: Row[Any]) -> CustomerMonth:
+    return row.customer_id, BillingPeriod.of(row.month)
+
+
+def _line(row: Row[Any]) -> BilledLine:
+    about = About.USAGE if row.plan_kind == PlanKind.USAGE else About.CONTRACT
+    counts_units = row.kind in (LineKind.USAGE, LineKind.LATE)
+    return BilledLine(
+        about, row.plan_code, row.quantity if counts_units else Decimal(0), row.amount
+    )
+
+
+def _add_invoice(billed: BilledMonth, rows: Sequence[Row[Any]], month: date) -> None:
+    """One invoice's `rows`, which are all its lines."""
+    first = rows[0]
+    if billed.terms is None:
+        customer = customer_from_json(first.customer)
+        (tax,) = tax_lines_from_json(first.tax_lines)
+        billed.terms = terms_of(customer, first.currency, tax.treatment)
+        billed.customer = customer
+    of_month = [
+        row for row in rows if row.service_month == month and not LineKind(row.kind).is_prepaid
+    ]
+    billed.lines += [_line(row) for row in of_month]
+    billed.invoices.append(
+        BillingInvoice(
+            first.id,
+            first.number,
+            first.status == "draft",
+            tuple(
+                CreditableLine(
+                    row.position, row.plan_code, row.amount - row.credited, row in of_month
+                )
+                for row in rows
+            ),
+        )
+    )
+
+
+BILLED_LINES = text("""
+    WITH wanted AS (
+        SELECT * FROM unnest(CAST(:customers AS bigint[]), CAST(:months AS date[]))
+                      AS month (customer_id, month)
+    ), credited AS (
+        -- by its credit notes, and by those that were planned and are not decided
+        SELECT invoice_id, line.position, line.amount AS net
+        FROM credit_notes, jsonb_to_recordset(lines) AS line (position int, amount numeric)
+        WHERE invoice_id IN (SELECT id FROM invoices JOIN wanted USING (customer_id))
+        UNION ALL
+        SELECT invoice_id, key::int, value::numeric
+        FROM planned_credits
+        LEFT JOIN instructions ON instructions.id = instruction_id, jsonb_each_text(credit)
+        WHERE planned_credits.customer_id = ANY(:customers) AND instructions.outcome IS NULL
+    )
+    SELECT wanted.customer_id, wanted.month, invoice.id, invoice.number, invoice.status,
+           invoice.currency, invoice.customer, invoice.tax_lines, line.position, line.plan_code,
+           line.kind, line.quantity, line.amount, line.service_month, plan.kind AS plan_kind,
+           coalesce((SELECT sum(net) FROM credited
+                     WHERE credited.invoice_id = invoice.id
+                       AND credited.position = line.position), 0) AS credited
+    FROM wanted
+    JOIN invoices invoice ON invoice.customer_id = wanted.customer_id
+        AND invoice.period_start >= wanted.month AND invoice.status <> 'void'
+        AND invoice.cycle_id IS NOT NULL AND invoice.id <> ALL(:held)
+    JOIN invoice_line_items line ON line.invoice_id = invoice.id
+    LEFT JOIN pricing_plans plan ON plan.code = line.plan_code
+    WHERE EXISTS (SELECT FROM invoice_line_items of_month
+                  WHERE of_month.invoice_id = invoice.id
+                    AND of_month.service_month = wanted.month
+                    AND of_month.kind NOT LIKE 'prepaid%')
+    ORDER BY wanted.customer_id, wanted.month, invoice.period_start, invoice.id, line.position
+""")
+"""All lines of the invoices that have one of the months, with what was taken back of each."""
+
+_GIVEN_BACK = text("""
+    SELECT planned.customer_id, planned.month, 'late' AS kind, line.plan_code, line.quantity,
+           line.amount, plan.kind AS plan_kind
+    FROM unnest(CAST(:customers AS bigint[]), CAST(:months AS date[]))
+         AS wanted (customer_id, month)
+    JOIN planned_credits planned USING (customer_id, month)
+    JOIN invoices ON invoices.id = planned.invoice_id,
+         jsonb_to_recordset(planned.lines)
+             AS line (plan_code text, quantity numeric, amount numeric)
+         LEFT JOIN pricing_plans plan ON plan.code = line.plan_code
+    WHERE invoices.status <> 'void'
+""")
+_ACCOUNTED_FOR = text("""
+    SELECT billed.customer_id, billed.month, billed.metric, sum(billed.quantity) AS quantity
+    FROM unnest(CAST(:customers AS bigint[]), CAST(:months AS date[]))
+         AS wanted (customer_id, month)
+    JOIN billed_usage billed USING (customer_id, month)
+    LEFT JOIN invoices ON invoices.id = billed.invoice_id
+    WHERE billed.invoice_id IS NULL
+       OR (invoices.status <> 'void' AND billed.invoice_id <> ALL(:held))
+    GROUP BY 1, 2, 3
+""")

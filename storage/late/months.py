@@ -1,0 +1,72 @@
+"""The months that a cycle has to rate anew: billed before, and changed since."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, text
+
+from domain.periods import BillingPeriod
+
+
+def months_to_rate(
+    connection: Connection,
+    period: BillingPeriod,
+    customer_ids: Sequence[int],
+    held: Sequence[int],
+) -> dict[int, list[BillingPeriod]]:
+    """By customer id, the months before `period` to rate anew, the oldest first.
+
+    `held`: drafts that are about to be written anew, so that what they account for is open.
+    """
+    rows = connection.execute(
+        MONTHS_TO_RATE,
+        {"period": period.start, "customers": list(customer_ids), "held": list(held)},
+    )
+    found: dict[int, list[BillingPeriod]] = defaultdict(list)
+    for row in rows:
+        found[row.customer_id].append(BillingPeriod.of(row.month))
+    return found
+
+
+MONTHS_TO_RATE = text("""
+    WITH past AS (
+        SELECT id, period_start AS month FROM billing_cycles
+        WHERE issue_began_at IS NOT NULL AND period_start < :period
+    ), changed AS (
+        SELECT used.customer_id, past.id AS cycle_id, past.month
+        FROM past JOIN usage_monthly used ON used.month = past.month
+        WHERE used.customer_id = ANY(:customers)
+          AND used.changes IS DISTINCT FROM (
+              SELECT max(billed.changes) FROM billed_usage billed
+              WHERE billed.customer_id = used.customer_id AND billed.month = used.month
+                AND billed.metric = used.metric
+                AND (billed.invoice_id IS NULL OR billed.invoice_id <> ALL(:held)))
+        UNION
+        SELECT reopened.customer_id, past.id, past.month
+        FROM reopened_months reopened
+        JOIN past ON past.month BETWEEN reopened.from_month AND reopened.to_month
+        WHERE reopened.customer_id = ANY(:customers)
+          AND reopened.id > (
+              SELECT coalesce(max(rated.reopened), 0) FROM rated_months rated
+              WHERE rated.customer_id = reopened.customer_id AND rated.month = past.month
+                AND (rated.invoice_id IS NULL OR rated.invoice_id <> ALL(:held)))
+    )
+    SELECT changed.customer_id, changed.month
+    FROM changed
+    LEFT JOIN billing_cycle_items item ON item.cycle_id = changed.cycle_id
+        AND item.customer_id = changed.customer_id AND item.part = ''
+    LEFT JOIN invoices own ON own.id = item.invoice_id
+    WHERE (item.outcome IS NULL OR item.outcome = 'skipped'
+           OR (item.outcome = 'issued' AND own.status <> 'void'))
+      AND NOT EXISTS (
+          SELECT FROM invoices elsewhere
+          WHERE elsewhere.customer_id = changed.customer_id
+            AND elsewhere.period_start = changed.month AND elsewhere.kind = 'regular'
+            AND elsewhere.status <> 'void'
+            AND elsewhere.cycle_id IS DISTINCT FROM changed.cycle_id)
+    ORDER BY 1, 2
+""")
+"""Months whose issue has begun, of which a counter was touched since they were last rated, or that
+were reopened. Who failed there, or has a draft, is billed there; a void that nobody issued anew was
+decided, and what an older system billed is its own.
+"""
