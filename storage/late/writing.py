@@ -65,7 +65,7 @@ def write_late_months(
         Rating(id, month.period, where, reopened.get(id, 0), month.used)
         for id, month, where in charged
     ]
-    draws = [
+    draws: list[tuple[int, Sequence[PrepaidDraw]]] = [
         (where, late[id].drafts[month.period].draws)
         for (id, month), where in zip(own, invoice_ids, strict=True)
     ]
