@@ -1,0 +1,232 @@
+"""Batches of usage: each event once for good, whoever sends it, however often, and at once."""
+
+import itertools
+import threading
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import Engine, func, select, text
+
+from storage.engine import transaction
+from storage.recurring import missing_days, work_out_in_advance
+from storage.tables import billing_events, usage_daily, usage_monthly
+from storage.usage.intake import Fate, Judged, SentEvent, TakenIn, take_in
+from tests.builders import NOW, Subscriber, seed_billing
+
+ON_THE_3RD = datetime(2026, 2, 3, 14, 5, tzinfo=UTC)
+
+
+def event(
+    place: int,
+    event_id: str = "",
+    *,
+    account: str = "1001",
+    metric: str = "api_calls",
+    at: datetime = ON_THE_3RD,
+    quantity: str = "10",
+) -> SentEvent:
+    return SentEvent(place, event_id or f"e-{place}", account, metric, at, quantity)
+
+
+def send(engine: Engine, *events: SentEvent, now: datetime = NOW) -> TakenIn:
+    return take_in(engine, events, now=now, time_zone="UTC", received_by="meter")
+
+
+def fates(taken: TakenIn) -> list[tuple[int, Fate]]:
+    return [(judged.place, judged.fate) for judged in taken.others]
+
+
+def units(engine: Engine) -> Decimal:
+    """By all three counts, which are the same."""
+    with transaction(engine) as connection:
+        counted = [
+            connection.execute(select(func.coalesce(func.sum(table.c.quantity), 0))).scalar_one()
+            for table in (billing_events, usage_daily, usage_monthly)
+        ]
+    assert len(set(counted)) == 1
+    return Decimal(counted[0])
+
+
+@pytest.fixture
+def usage(engine: Engine, tmp_path: Path) -> Engine:
+    """A database with two customers, who used nothing yet."""
+    seed_billing(engine, tmp_path, [Subscriber("1001", calls=0), Subscriber("1002", calls=0)])
+    return engine
+
+
+def test_events_are_taken_in_and_summed(usage: Engine) -> None:
+    taken = send(usage, event(0), event(1, quantity="0.5"), event(2, account="1002"))
+    assert (taken.accepted, taken.others) == (3, [])
+    assert units(usage) == Decimal("20.5")
+
+
+def test_a_batch_sent_again_is_all_duplicates(usage: Engine) -> None:
+    batch = [event(0), event(1)]
+    send(usage, *batch)
+    assert fates(send(usage, *batch)) == [(0, Fate.DUPLICATE), (1, Fate.DUPLICATE)]
+    assert units(usage) == 20
+
+
+def test_one_event_twice_in_a_batch_counts_once(usage: Engine) -> None:
+    assert fates(send(usage, event(0, "same"), event(1, "same"))) == [(1, Fate.DUPLICATE)]
+    assert units(usage) == 10
+
+
+def test_the_same_instant_in_another_zone_is_the_same_event(usage: Engine) -> None:
+    send(usage, event(0))
+    there = ON_THE_3RD.astimezone(datetime.fromisoformat("2026-02-03T00:00:00+05:00").tzinfo)
+    again = send(usage, event(0, at=there, quantity="10.0"))
+    assert fates(again) == [(0, Fate.DUPLICATE)]
+
+
+def test_an_id_that_names_another_event_is_rejected_and_the_first_stays(usage: Engine) -> None:
+    taken = send(usage, event(0, "same"), event(1, "same", quantity="99"))
+    assert taken.others == [
+        Judged(
+            1,
+            "same",
+            Fate.REJECTED,
+            "event_id: names another event at index 0; give it an id of its own",
+        )
+    ]
+    later = send(usage, event(5, "same", account="1002"))
+    assert fates(later) == [(5, Fate.REJECTED)]
+    assert "other content before" in later.others[0].reason
+    assert units(usage) == 10
+
+
+def test_an_event_of_nobodys_account_is_kept_aside_once(usage: Engine) -> None:
+    stray = event(0, account="9999")
+    assert fates(send(usage, stray, event(1))) == [(0, Fate.SET_ASIDE)]
+    assert fates(send(usage, stray)) == [(0, Fate.DUPLICATE)]
+    assert units(usage) == 10
+    with transaction(usage) as connection:
+        kept = connection.execute(text("SELECT account_number, quantity FROM set_aside_events"))
+        assert [tuple(row) for row in kept] == [("9999", 10)]
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        (event(0, metric="tokens"), "counted by no plan"),
+        (event(0, at=NOW + timedelta(minutes=6)), "in the future"),
+        (event(0, at=datetime(1999, 12, 31, tzinfo=UTC)), "before the year 2000"),
+    ],
+)
+def test_what_cannot_be_billed_is_rejected_and_the_rest_taken_in(
+    usage: Engine, bad: SentEvent, reason: str
+) -> None:
+    taken = send(usage, bad, event(1))
+    assert fates(taken) == [(0, Fate.REJECTED)]
+    assert reason in taken.others[0].reason
+    assert units(usage) == 10
+    assert fates(send(usage, event(0))) == []  # its id is not taken
+
+
+def test_a_clock_that_is_a_little_ahead_is_borne_with(usage: Engine) -> None:
+    assert send(usage, event(0, at=NOW + timedelta(minutes=4))).accepted == 1
+
+
+def test_a_month_without_a_partition_gets_one(usage: Engine) -> None:
+    long_ago = datetime(2021, 5, 31, 23, 59, tzinfo=UTC)
+    assert send(usage, event(0, at=long_ago)).accepted == 1
+    assert units(usage) == 10
+
+
+def test_names_with_a_backslash_are_kept_as_they_are(usage: Engine) -> None:
+    send(usage, event(0, account="a\\tb"))
+    with transaction(usage) as connection:
+        kept = connection.execute(text("SELECT account_number FROM set_aside_events"))
+        assert kept.scalar_one() == "a\\tb"
+
+
+def test_clients_that_send_the_same_at_once_are_counted_once(usage: Engine) -> None:
+    batch = [event(place, account=("1001", "1002")[place % 2]) for place in range(300)]
+    answers: list[TakenIn] = []
+    together = threading.Barrier(4)
+
+    def client(turn: int) -> None:
+        mine = batch[::-1] if turn % 2 else batch  # in another order, as other clients would
+        together.wait()
+        answers.append(send(usage, *mine))
+
+    clients = [threading.Thread(target=client, args=(turn,)) for turn in range(4)]
+    for thread in clients:
+        thread.start()
+    for thread in clients:
+        thread.join()
+    assert len(answers) == 4
+    assert sum(answer.accepted for answer in answers) == 300
+    assert sum(answer.count(Fate.DUPLICATE) for answer in answers) == 900
+    assert units(usage) == 3000
+
+
+def test_each_batch_leaves_its_counts(usage: Engine) -> None:
+    send(usage, event(0), event(1, account="9999"), event(2, metric="tokens"), event(3, "e-0"))
+    with transaction(usage) as connection:
+        batch = connection.execute(
+            text(
+                "SELECT received_by, first_day, accepted, duplicates, set_aside, rejected "
+                "FROM usage_batches ORDER BY id DESC LIMIT 1"
+            )
+        ).one()
+    assert tuple(batch) == ("meter", date(2026, 2, 3), 1, 1, 1, 1)
+
+
+def test_usage_overtakes_the_days_behind_it_and_no_other(usage: Engine) -> None:
+    days = [date(2026, 2, 2), date(2026, 2, 3), date(2026, 2, 20)]
+    for day in days:
+        with transaction(usage) as connection:
+            work_out_in_advance(connection, day)
+    with transaction(usage) as connection:
+        assert missing_days(connection, days) == []
+    send(usage, event(0))
+    with transaction(usage) as connection:
+        assert missing_days(connection, days) == days[1:]
+    for day in days:
+        with transaction(usage) as connection:
+            work_out_in_advance(connection, day)
+    with transaction(usage) as connection:
+        assert missing_days(connection, days) == []
+
+
+_RUNS = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def module_usage(module_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    """As `usage`, for many runs that take ids of their own."""
+    seed_billing(module_engine, tmp_path_factory.mktemp("usage"), [Subscriber("1001", calls=0)])
+    return module_engine
+
+
+@given(
+    batches=st.lists(
+        st.lists(
+            st.tuples(st.sampled_from("abcdef"), st.integers(1, 3), st.sampled_from(["1001", "x"])),
+            max_size=8,
+        ),
+        max_size=4,
+    )
+)
+def test_however_events_are_repeated_the_first_under_each_id_counts(
+    module_usage: Engine, batches: list[list[tuple[str, int, str]]]
+) -> None:
+    run = next(_RUNS)
+    before, first, answered = units(module_usage), {}, []
+    for batch in batches:
+        sent = [
+            event(place, f"{run}-{name}", account=account, quantity=str(quantity))
+            for place, (name, quantity, account) in enumerate(batch)
+        ]
+        taken = send(module_usage, *sent)
+        answered.append(taken.accepted + len(taken.others))
+        for name, quantity, account in batch:
+            first.setdefault(name, (quantity, account))
+    assert answered == [len(batch) for batch in batches]
+    counted = sum(quantity for quantity, account in first.values() if account == "1001")
+    assert units(module_usage) - before == counted
