@@ -53,7 +53,11 @@ class SubscriptionChange(Schema):
 
 
 class SubscriptionOut(Schema):
-    """A subscription on the days `[starts_on, ends_on)`; `ends_on` null: open-ended."""
+    """A subscription on the days `[starts_on, ends_on)`; `ends_on` null: open-ended.
+
+    `counts_late`: behind a change, the months that were billed and for which it counts in the next
+    cycle, as a difference that is charged or given back.
+    """
 
     id: int
     account_number: str
@@ -63,3 +67,4 @@ class SubscriptionOut(Schema):
     starts_on: date
     ends_on: date | None
     created_at: datetime
+    counts_late: tuple[str, ...] = ()

@@ -54,8 +54,9 @@ def list_page(
 def add(request: SubscriptionRequest, app: App, caller: Finance) -> SubscriptionOut:
     """Subscribes a customer to a plan; the first and the last month are prorated by day.
 
-    Refused where it reaches back into a month for which the customer was billed. One who failed in
-    a cycle, or was skipped, may be mended so: the cycle's `retry` bills it.
+    Where it reaches back into months for which the customer was billed, the next cycle bills the
+    difference: `counts_late` names them. Refused for a month that waits in a plan, or that an older
+    system billed. One who failed in a cycle may be mended so: the cycle's `retry` bills it.
     """
     with transaction(app.engine) as connection:
         added = add_subscription(
@@ -75,7 +76,9 @@ def add(request: SubscriptionRequest, app: App, caller: Finance) -> Subscription
 def change(id: Identity, request: SubscriptionChange, app: App, caller: Finance) -> SubscriptionOut:
     """Answers the subscription that holds from then on: another one after a change of quantity.
 
-    Refused where it would change what a month was billed for.
+    Where it changes what months were billed for, the next cycle bills or gives back the difference:
+    `counts_late` names them. Refused for a month that waits in a plan, or that an older system
+    billed.
     """
     with transaction(app.engine) as connection:
         today = business_date(app, connection)
@@ -99,7 +102,8 @@ def change(id: Identity, request: SubscriptionChange, app: App, caller: Finance)
 def withdraw(id: Identity, app: App, caller: Finance) -> None:
     """Takes back what was added by mistake, such as one to the wrong plan.
 
-    Refused where the customer was billed for a month of it: let it end instead.
+    What was billed for it is given back by the next cycle. Refused where a month of it waits in a
+    plan, or was billed by an older system: let it end instead.
     """
     with transaction(app.engine) as connection:
         today = business_date(app, connection)

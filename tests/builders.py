@@ -388,6 +388,7 @@ def plan_all(
             sums.drafted + page.drafted,
             sums.skipped + page.skipped,
             sums.failed + page.failed,
+            sums.late + page.late,
         )
     with transaction(engine) as connection:
         number_drafts(connection, cycle.id)

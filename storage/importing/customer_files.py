@@ -12,7 +12,8 @@ from domain.errors import InvalidField
 from domain.periods import overlap
 from storage.importing import fields
 from storage.importing.problems import Problems
-from storage.importing.reading import Record, read_records
+from storage.importing.reading import ACTOR, Record, read_records
+from storage.late.reopening import contract_changed
 from storage.master_data.customer_rules import (
     KEPT_HERE,
     PAYMENT_METHODS,
@@ -140,7 +141,10 @@ def read_subscriptions(
 
 
 def write_subscriptions(connection: Connection, rows: list[dict[str, Any]]) -> None:
-    """Adds subscriptions; their accounts and plans are in the tables by now."""
+    """Adds subscriptions; their accounts and plans are in the tables by now.
+
+    Billed months that they reach back into are rated anew by the next cycle.
+    """
     if not rows:
         return
     ids = customer_ids(connection)
@@ -160,6 +164,11 @@ def write_subscriptions(connection: Connection, rows: list[dict[str, Any]]) -> N
             }
             for row in rows
         ],
+    )
+    contract_changed(
+        connection,
+        [(ids[row["account_number"]], row["starts_on"], row["ends_on"]) for row in rows],
+        person=ACTOR,
     )
 
 

@@ -59,7 +59,7 @@ class ImportReport:
     """How many rows of each file were new; what was known already is not counted.
 
     `late`: how many of the new usage events came after their period ("2026-02") had been planned,
-    by period; its invoices do not have them.
+    by period; the next cycle bills them.
     """
 
     added: dict[str, int]

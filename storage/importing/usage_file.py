@@ -61,7 +61,7 @@ def months_of_incoming_usage(connection: Connection) -> list[BillingPeriod]:
 
 
 def late_usage(connection: Connection, added: Mapping[BillingPeriod, int]) -> dict[str, int]:
-    """Of `added`, the periods whose cycle has been planned: no invoice has these events yet."""
+    """Of `added`, the periods whose cycle has been planned: the next one bills these events."""
     planned = set(
         connection.execute(
             text("SELECT period_start FROM billing_cycles WHERE status <> 'planning'")

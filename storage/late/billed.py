@@ -132,10 +132,11 @@ BILLED_LINES = text("""
         FROM credit_notes, jsonb_to_recordset(lines) AS line (position int, amount numeric)
         WHERE invoice_id IN (SELECT id FROM invoices JOIN wanted USING (customer_id))
         UNION ALL
-        SELECT invoice_id, key::int, value::numeric
-        FROM planned_credits
-        LEFT JOIN instructions ON instructions.id = instruction_id, jsonb_each_text(credit)
-        WHERE planned_credits.customer_id = ANY(:customers) AND instructions.outcome IS NULL
+        SELECT planned.invoice_id, key::int, value::numeric
+        FROM planned_credits planned
+        LEFT JOIN instructions asked ON asked.id = planned.instruction_id,
+             jsonb_each_text(planned.credit)
+        WHERE planned.customer_id = ANY(:customers) AND asked.outcome IS NULL
     )
     SELECT wanted.customer_id, wanted.month, invoice.id, invoice.number, invoice.status,
            invoice.currency, invoice.customer, invoice.tax_lines, line.position, line.plan_code,

@@ -2,10 +2,12 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from datetime import date
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, func, select, text
 
 from domain.periods import BillingPeriod
+from storage.tables import billing_cycles
 
 
 def months_to_rate(
@@ -26,6 +28,20 @@ def months_to_rate(
     for row in rows:
         found[row.customer_id].append(BillingPeriod.of(row.month))
     return found
+
+
+def months_that_count_late(
+    connection: Connection, customer_id: int, first: date, after: date | None
+) -> list[BillingPeriod]:
+    """The billed months with a day in `[first, after)`, `after` None: without an end, that the next
+    cycle rates anew for the customer as it stands now.
+    """
+    last = connection.execute(select(func.max(billing_cycles.c.period_start))).scalar_one()
+    if last is None:
+        return []
+    period = BillingPeriod.of(last).next()
+    found = months_to_rate(connection, period, [customer_id], []).get(customer_id, [])
+    return [month for month in found if month.days_covered(first, after)]
 
 
 MONTHS_TO_RATE = text("""

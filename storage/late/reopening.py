@@ -58,13 +58,12 @@ def contract_changed(
 ) -> None:
     """Contracts of customers changed on the days `[first, after)`, `after` None: without an end.
 
-    Months that no cycle has begun to issue are rated by what holds then, and are not reopened.
+    Months without a cycle are rated by what holds then. One that only is planned may be issued as
+    it was planned, so that it is reopened as well.
     """
-    begun = (
+    planned = (
         connection.execute(
-            select(billing_cycles.c.period_start)
-            .where(billing_cycles.c.issue_began_at.is_not(None))
-            .order_by(billing_cycles.c.period_start)
+            select(billing_cycles.c.period_start).order_by(billing_cycles.c.period_start)
         )
         .scalars()
         .all()
@@ -73,7 +72,7 @@ def contract_changed(
     for customer_id, first, after in changes:
         months = [
             month
-            for month in begun
+            for month in planned
             if BillingPeriod.of(month).end > first and (after is None or month < after)
         ]
         if months:

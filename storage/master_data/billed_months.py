@@ -1,8 +1,9 @@
-"""What was billed is not rated again: a change of master data may not reach back into it.
+"""How far back a change of master data may reach into what was billed.
 
-A month is billed for a customer who has an invoice of it, drafts included, though a plan that only
-waits may be discarded. One who failed or was skipped is rated anew at the cycle's next retry, so
-what mends that may reach back.
+A subscription may: the next cycle bills or gives back the difference that it makes. Prices and tax
+rates, by which everybody is billed, may not. A month is billed for a customer who has an invoice of
+it, drafts included, though a plan that only waits may be discarded. One who failed or was skipped
+is rated anew at the cycle's next retry, so what mends that may reach back.
 """
 
 from datetime import date
@@ -37,10 +38,28 @@ def require_unbilled(
     """Raises AlreadyBilled if the customer was billed for a month with a day in `[first, after)`;
     `after` None: without an end.
     """
-    months = [invoices.c.period_start >= first.replace(day=1)]
+    _refuse_billed(connection, field, *_months_of(customer_id, first, after))
+
+
+def require_rated_anew(
+    connection: Connection, field: str, customer_id: int, first: date, after: date | None
+) -> None:
+    """As `require_unbilled`, for months alone that no cycle rates anew: billed by an older system,
+    or by a plan that waits and may be discarded.
+    """
+    ours = and_(billing_cycles.c.id.is_not(None), ~_ONLY_PLANNED)
+    _refuse_billed(connection, field, ~ours, *_months_of(customer_id, first, after))
+
+
+def _months_of(customer_id: int, first: date, after: date | None) -> list[ColumnElement[bool]]:
+    """A customer's invoices of months with a day in `[first, after)`."""
+    months = [
+        invoices.c.customer_id == customer_id,
+        invoices.c.period_start >= first.replace(day=1),
+    ]
     if after is not None:
         months.append(invoices.c.period_start < after)
-    _refuse_billed(connection, field, invoices.c.customer_id == customer_id, *months)
+    return months
 
 
 def require_untaxed(

@@ -1,12 +1,12 @@
 """Subscriptions as people keep them: listed, added, ended, changed from a day on, withdrawn.
 
-Whatever changes takes recurring revenue from that day on off the list, and reaches back into no
-month that was billed.
+Whatever changes takes recurring revenue from that day on off the list. Where it reaches back into
+months that were billed, the next cycle bills or gives back the difference that it makes.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -18,7 +18,9 @@ from sqlalchemy.exc import IntegrityError
 from domain.errors import AlreadyBilled, Conflict, InvalidField, NotFound, TooLateToWithdraw
 from domain.plans import PlanKind
 from storage import audit
-from storage.master_data.billed_months import begin_writing, require_unbilled
+from storage.late.months import months_that_count_late
+from storage.late.reopening import contract_changed
+from storage.master_data.billed_months import begin_writing, require_rated_anew
 from storage.recurring import forget_from
 from storage.tables import customers, plan_prices, pricing_plans, subscriptions
 
@@ -27,7 +29,10 @@ SUBJECT = "subscription"
 
 @dataclass(frozen=True)
 class KeptSubscription:
-    """A customer's subscription on the days `[starts_on, ends_on)`; `ends_on` None: open-ended."""
+    """A customer's subscription on the days `[starts_on, ends_on)`; `ends_on` None: open-ended.
+
+    `counts_late`: of one that was just changed, the billed months that the next cycle rates anew.
+    """
 
     id: int
     account_number: str
@@ -37,6 +42,7 @@ class KeptSubscription:
     starts_on: date
     ends_on: date | None
     created_at: datetime
+    counts_late: tuple[str, ...] = ()
 
     @property
     def subject(self) -> str:
@@ -110,7 +116,7 @@ def add_subscription(
 
     Raises InvalidField for an unknown customer or plan, a plan without a price in the customer's
     currency, or an end that is not after the beginning, AlreadyBilled where a month of it was
-    billed, and Conflict where another one overlaps.
+    billed and is not rated anew, and Conflict where another one overlaps.
     """
     begin_writing(connection)
     customer = connection.execute(
@@ -127,11 +133,11 @@ def add_subscription(
         raise InvalidField("plan_code", f"{plan_code} is no plan; add it first.")
     _require_after(starts_on, ends_on)
     _require_price(connection, plan_code, plan_id, customer.currency)
-    require_unbilled(connection, "starts_on", customer.id, starts_on, ends_on)
+    require_rated_anew(connection, "starts_on", customer.id, starts_on, ends_on)
     added = _insert(connection, customer.id, plan_id, quantity, starts_on, ends_on)
     forget_from(connection, starts_on)
     _tell(connection, added, "created", _details(added), business_date, by)
-    return added
+    return replace(added, counts_late=_reach_back(connection, customer.id, starts_on, ends_on, by))
 
 
 def end_subscription(
@@ -140,7 +146,7 @@ def end_subscription(
     """Lets it end on `ends_on`, its first day without; None takes the end away.
 
     The same end again changes nothing. Raises NotFound, InvalidField, AlreadyBilled where the days
-    between both ends were billed, and Conflict where another one follows.
+    between both ends were billed and are not rated anew, and Conflict where another one follows.
     """
     begin_writing(connection)
     row = _row(connection, id)
@@ -148,7 +154,7 @@ def end_subscription(
         return _kept(row)
     _require_after(row.starts_on, ends_on)
     first, after = _between(row.ends_on, ends_on)
-    require_unbilled(connection, "ends_on", row.customer_id, first, after)
+    require_rated_anew(connection, "ends_on", row.customer_id, first, after)
     with _naming_the_other(
         connection, "ends_on", row.customer_id, row.plan_id, row.starts_on, ends_on, but=id
     ):
@@ -159,7 +165,7 @@ def end_subscription(
     details = {"id": id, "ends_on": {"from": _day(row.ends_on), "to": _day(ends_on)}}
     changed = load_subscription(connection, id)
     _tell(connection, changed, "changed", details, business_date, by)
-    return changed
+    return replace(changed, counts_late=_reach_back(connection, row.customer_id, first, after, by))
 
 
 def change_quantity(
@@ -183,7 +189,7 @@ def change_quantity(
     if first < row.starts_on or (row.ends_on is not None and first >= row.ends_on):
         days = _kept(row).days
         raise InvalidField("from", f"{first} is no day of the subscription, which is {days}.")
-    require_unbilled(connection, "from", row.customer_id, first, row.ends_on)
+    require_rated_anew(connection, "from", row.customer_id, first, row.ends_on)
     this = update(subscriptions).where(subscriptions.c.id == id)
     if first == row.starts_on:
         connection.execute(this.values(quantity=quantity))
@@ -199,29 +205,39 @@ def change_quantity(
         "quantity": {"from": f"{row.quantity:f}", "to": f"{quantity:f}"},
     }
     _tell(connection, changed, "changed", details, business_date, by)
-    return changed
+    late = _reach_back(connection, row.customer_id, first, row.ends_on, by)
+    return replace(changed, counts_late=late)
 
 
 def withdraw_subscription(connection: Connection, id: int, *, business_date: date, by: str) -> None:
     """Takes it back as if it had never been, with the audit entry of what it was.
 
-    Raises NotFound, and TooLateToWithdraw where a month of it was billed for the customer.
+    Raises NotFound, and TooLateToWithdraw where a month of it was billed and is not rated anew.
     """
     begin_writing(connection)
     row = _row(connection, id)
     try:
-        require_unbilled(connection, "ends_on", row.customer_id, row.starts_on, row.ends_on)
+        require_rated_anew(connection, "ends_on", row.customer_id, row.starts_on, row.ends_on)
     except AlreadyBilled as billed:
         raise TooLateToWithdraw(f"Subscription {id}", billed) from billed
     connection.execute(delete(subscriptions).where(subscriptions.c.id == id))
     forget_from(connection, row.starts_on)
     withdrawn = _kept(row)
     _tell(connection, withdrawn, "withdrawn", _details(withdrawn), business_date, by)
+    _reach_back(connection, row.customer_id, row.starts_on, row.ends_on, by)
 
 
 def load_subscription(connection: Connection, id: int) -> KeptSubscription:
     """Raises NotFound."""
     return _kept(_row(connection, id))
+
+
+def _reach_back(
+    connection: Connection, customer_id: int, first: date, after: date | None, by: str
+) -> tuple[str, ...]:
+    """Has the billed months with a day in `[first, after)` rated anew, and says which these are."""
+    contract_changed(connection, [(customer_id, first, after)], person=by)
+    return tuple(map(str, months_that_count_late(connection, customer_id, first, after)))
 
 
 def _insert(
@@ -317,7 +333,11 @@ def _between(one: date | None, other: date | None) -> tuple[date, date | None]:
 
 def _kept(row: Row[Any]) -> KeptSubscription:
     return KeptSubscription(
-        **{name: getattr(row, name) for name in KeptSubscription.__dataclass_fields__}
+        **{
+            name: getattr(row, name)
+            for name in KeptSubscription.__dataclass_fields__
+            if name != "counts_late"
+        }
     )
 
 

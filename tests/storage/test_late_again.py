@@ -1,0 +1,388 @@
+"""Late months beside what else happens: events at the same moment, retries, discards and voids."""
+
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, Engine, text
+
+from domain.crediting import RefundTo
+from domain.instructions import InstructionKind
+from domain.periods import BillingPeriod
+from domain.tax import TaxPolicy
+from storage.crediting import CreditRequest, credit_invoice
+from storage.cycles import fail_item, load_cycle, summarize_cycle
+from storage.discarding import discard_plan
+from storage.engine import transaction
+from storage.instructions import ask, carry_out
+from storage.master_data.subscriptions import add_subscription
+from storage.planning import plan_page
+from storage.price_list import load_price_list
+from tests.builders import ACTOR, FEBRUARY, Subscriber, seed_billing
+from tests.storage.behind import behind
+from tests.storage.collecting import lock
+from tests.storage.late_months import (
+    APRIL,
+    MARCH,
+    add_usage,
+    begin_issue,
+    bill_month,
+    billed_in_all,
+    change_subscription,
+    credits_of,
+    invoices_of,
+    issue_month,
+    late_lines,
+    numbers_of,
+    open_month,
+    outcomes_of,
+    plan_month,
+    use,
+)
+
+ONE = "1001"
+FEBRUARYS, MARCHS = "INV-2026-02-0001", "INV-2026-03-0001"
+ARRIVED = "Usage for 2026-02, arrived late: API calls"
+
+
+@pytest.fixture
+def billed(engine: Engine, tmp_path: Path) -> Engine:
+    """One customer, billed 10.00 for 20,000 calls of February, and 1.00 to come for March."""
+    seed_billing(engine, tmp_path / "files", [Subscriber(ONE, calls=0)])
+    use(engine, ONE, FEBRUARY, 20_000)
+    bill_month(engine, FEBRUARY)
+    use(engine, ONE, MARCH, 11_000)
+    return engine
+
+
+@pytest.fixture
+def gone(billed: Engine) -> Engine:
+    """As `billed`, with nothing to bill in March, and 10.00 that came late for February."""
+    with transaction(billed) as connection:
+        for table in ("billing_events", "usage_daily", "usage_monthly"):
+            column = {"billing_events": "occurred_at", "usage_daily": "day"}.get(table, "month")
+            connection.execute(text(f"DELETE FROM {table} WHERE {column} >= '2026-03-01'"))  # noqa: S608
+    use(billed, ONE, FEBRUARY, 10_000)
+    return billed
+
+
+def plan_uncommitted(connection: Connection) -> None:
+    plan_page(
+        connection,
+        load_cycle(connection, MARCH, for_update=True),
+        load_price_list(connection, TaxPolicy()),
+        time_zone="UTC",
+        after_account="",
+        limit=10,
+        failed_again=False,
+    )
+
+
+def void(engine: Engine, number: str, *, reissue: bool) -> None:
+    with transaction(engine) as connection:
+        asked = ask(
+            connection,
+            number,
+            InstructionKind.VOID,
+            note="wrong",
+            person="Greta Finance",
+            details={"reissue": reissue},
+        )
+        assert (
+            carry_out(connection, number, asked, business_date=date(2026, 4, 3)).outcome == "done"
+        )
+
+
+def discard(engine: Engine, period: BillingPeriod = MARCH) -> int:
+    with transaction(engine) as connection:
+        return discard_plan(connection, period, load_cycle(connection, period).id, actor=ACTOR)
+
+
+# --- at the same moment
+
+
+def test_an_event_that_commits_behind_the_reading_counts_in_the_next_cycle(
+    billed: Engine,
+) -> None:
+    open_month(billed, MARCH)
+    with transaction(billed) as planning:
+        plan_uncommitted(planning)
+        use(billed, ONE, FEBRUARY, 10_000)
+        use(billed, ONE, MARCH, 2_000)
+    plan_month(billed, MARCH)
+    issue_month(billed, MARCH)
+    assert late_lines(billed, ONE, MARCH) == []
+    plan_month(billed, APRIL)
+    assert [row[:2] for row in invoices_of(billed, ONE, APRIL)] == [
+        ("late", "2026-02"),
+        ("late", "2026-03"),
+    ]
+    assert billed_in_all(billed, ONE, FEBRUARY) == "20.00"
+    assert billed_in_all(billed, ONE, MARCH) == "3.00"
+
+
+def test_an_event_that_waits_to_commit_while_the_month_is_rated_is_not_lost(
+    billed: Engine,
+) -> None:
+    with transaction(billed) as arriving:
+        add_usage(arriving, ONE, FEBRUARY, 10_000)
+        plan_month(billed, MARCH)
+    issue_month(billed, MARCH)
+    assert late_lines(billed, ONE, MARCH) == []
+    plan_month(billed, APRIL)
+    assert billed_in_all(billed, ONE, FEBRUARY) == "20.00"
+
+
+def test_usage_of_a_month_that_is_only_planned_waits_for_the_cycle_after_its_issue(
+    billed: Engine,
+) -> None:
+    plan_month(billed, MARCH)
+    use(billed, ONE, MARCH, 2_000)
+    plan_month(billed, APRIL)
+    assert invoices_of(billed, ONE, APRIL) == []
+    assert discard(billed, APRIL) == 0
+    issue_month(billed, MARCH)
+    plan_month(billed, APRIL)
+    assert [row[:2] for row in invoices_of(billed, ONE, APRIL)] == [("late", "2026-03")]
+
+
+def test_a_retry_and_a_later_month_do_not_bill_the_same_usage(gone: Engine) -> None:
+    """A customer who was skipped in February, when it is retried while March is being planned."""
+    with transaction(gone) as connection:
+        connection.execute(text("UPDATE billing_cycle_items SET outcome = 'skipped', reason = 'x'"))
+        connection.execute(text("DELETE FROM billed_usage"))
+        connection.execute(text("UPDATE invoices SET status = 'void', collection_state = 'void'"))
+    open_month(gone, MARCH)
+
+    def retry(engine: Engine) -> None:
+        plan_month(engine, FEBRUARY, again=True)
+
+    assert behind(gone, plan_uncommitted, retry).exception() is None
+    assert outcomes_of(gone, ONE, FEBRUARY) == [("", "skipped", "already_invoiced")]
+    assert billed_in_all(gone, ONE, FEBRUARY) == "20.00"
+
+
+# --- discarded
+
+
+def test_a_discarded_plan_takes_its_late_lines_and_credits_along(billed: Engine) -> None:
+    use(billed, ONE, FEBRUARY, -19_000)
+    plan_month(billed, MARCH)
+    assert credits_of(billed, ONE) == [("2026-03", "2026-02", "10.00", "planned")]
+    assert discard(billed) == 1
+    assert credits_of(billed, ONE) == []
+    use(billed, ONE, FEBRUARY, 29_000)
+    plan_month(billed, MARCH)
+    assert late_lines(billed, ONE, MARCH) == [("2026-02", ARRIVED, "10.00")]
+
+
+def test_what_a_later_plan_counted_beside_a_discarded_one_is_rated_again(billed: Engine) -> None:
+    use(billed, ONE, FEBRUARY, 10_000)
+    plan_month(billed, MARCH)
+    use(billed, ONE, FEBRUARY, 3_000)
+    plan_month(billed, APRIL)
+    discard(billed)
+    plan_month(billed, MARCH)
+    issue_month(billed, MARCH)
+    discard(billed, APRIL)
+    plan_month(billed, APRIL)
+    assert billed_in_all(billed, ONE, FEBRUARY) == "23.00"
+
+
+# --- retried
+
+
+def test_a_late_draft_keeps_its_number_when_it_is_planned_again(gone: Engine) -> None:
+    plan_month(gone, MARCH)
+    assert numbers_of(gone, MARCH) == [(MARCHS, ONE, "2026-02")]
+    begin_issue(gone, MARCH)
+    with transaction(gone) as connection:
+        fail_item(connection, MARCHS, code="pdf", reason="No PDF.", actor=ACTOR)
+    assert outcomes_of(gone, ONE, MARCH)[1] == ("2026-02", "failed", "pdf")
+    use(gone, ONE, FEBRUARY, 1_000)
+    page = plan_month(gone, MARCH, again=True)
+    assert (page.skipped, page.late) == (1, 1)
+    assert numbers_of(gone, MARCH) == [(MARCHS, ONE, "2026-02")]
+    assert billed_in_all(gone, ONE, FEBRUARY) == "21.00"
+    issue_month(gone, MARCH)
+    assert outcomes_of(gone, ONE, MARCH) == [
+        ("", "skipped", "nothing_to_bill"),
+        ("2026-02", "issued", ""),
+    ]
+
+
+def test_a_late_draft_that_is_not_needed_any_more_becomes_void(gone: Engine) -> None:
+    plan_month(gone, MARCH)
+    use(gone, ONE, FEBRUARY, -10_000)
+    plan_month(gone, MARCH, again=True)
+    (late,) = invoices_of(gone, ONE, MARCH)
+    assert late[:3] == ("late", "2026-02", "void")
+    assert outcomes_of(gone, ONE, MARCH)[1] == ("2026-02", "skipped", "nothing_to_bill")
+    assert billed_in_all(gone, ONE, FEBRUARY) == "10.00"
+
+
+def test_a_late_month_that_was_mended_is_billed_by_the_retry_alone(billed: Engine) -> None:
+    change_subscription(billed, ONE, starts_on=date(2026, 2, 5))
+    use(billed, ONE, FEBRUARY, 1_000, day=2)
+    plan_month(billed, MARCH)
+    issue_month(billed, MARCH)
+    with transaction(billed) as connection:
+        summary = summarize_cycle(connection, MARCH)
+    assert (summary.customers, summary.failed, summary.late_failed) == (1, 0, 1)
+    change_subscription(billed, ONE, starts_on=date(2026, 2, 1))
+    use(billed, ONE, MARCH, 5_000)
+    page = plan_month(billed, MARCH, again=True)
+    assert (page.drafted, page.late) == (0, 1)
+    regular, late = invoices_of(billed, ONE, MARCH)
+    assert (regular[4], late[:2], late[4]) == ("1.00", ("late", "2026-02"), "1.00")
+
+
+def test_a_month_that_was_billed_late_is_not_billed_by_its_retry(gone: Engine) -> None:
+    with transaction(gone) as connection:
+        connection.execute(text("DELETE FROM billed_usage"))
+        connection.execute(text("UPDATE invoices SET status = 'void', collection_state = 'void'"))
+        connection.execute(text("UPDATE billing_cycle_items SET outcome = 'skipped', reason = 'x'"))
+    bill_month(gone, MARCH)
+    assert [row[4] for row in invoices_of(gone, ONE, MARCH)] == ["20.00"]
+    plan_month(gone, FEBRUARY, again=True)
+    assert outcomes_of(gone, ONE, FEBRUARY) == [("", "skipped", "already_invoiced")]
+    with gone.connect() as connection:
+        reason = connection.execute(
+            text("SELECT reason FROM billing_cycle_items WHERE reason_code = 'already_invoiced'")
+        ).scalar_one()
+    assert reason.startswith(f"billed late with {MARCHS}")
+
+
+# --- void
+
+
+def test_what_a_void_invoice_charged_late_comes_again(gone: Engine) -> None:
+    bill_month(gone, MARCH)
+    void(gone, MARCHS, reissue=False)
+    plan_month(gone, APRIL)
+    assert [row[:2] for row in invoices_of(gone, ONE, APRIL)] == [("late", "2026-02")]
+    assert billed_in_all(gone, ONE, FEBRUARY) == "20.00"
+
+
+def test_an_invoice_issued_anew_has_its_late_lines_again(billed: Engine) -> None:
+    use(billed, ONE, FEBRUARY, 10_000)
+    bill_month(billed, MARCH)
+    void(billed, MARCHS, reissue=True)
+    plan_month(billed, MARCH, again=True)
+    assert late_lines(billed, ONE, MARCH) == [("2026-02", ARRIVED, "10.00")]
+    assert billed_in_all(billed, ONE, MARCH) == "1.00"
+
+
+def test_a_late_invoice_issued_anew_takes_the_next_number(gone: Engine) -> None:
+    bill_month(gone, MARCH)
+    void(gone, MARCHS, reissue=True)
+    plan_month(gone, MARCH, again=True)
+    assert numbers_of(gone, MARCH)[1] == ("INV-2026-03-0002", ONE, "2026-02")
+    assert billed_in_all(gone, ONE, FEBRUARY) == "20.00"
+
+
+def test_what_is_left_of_a_void_month_that_was_billed_late_comes_with_the_next_cycle(
+    billed: Engine,
+) -> None:
+    use(billed, ONE, FEBRUARY, 10_000)
+    bill_month(billed, MARCH)
+    void(billed, FEBRUARYS, reissue=True)
+    plan_month(billed, FEBRUARY, again=True)
+    assert outcomes_of(billed, ONE, FEBRUARY) == [("", "skipped", "already_invoiced")]
+    plan_month(billed, APRIL)
+    assert billed_in_all(billed, ONE, FEBRUARY) == "20.00"
+
+
+def test_a_void_month_that_nobody_issues_anew_stays_unbilled(billed: Engine) -> None:
+    void(billed, FEBRUARYS, reissue=False)
+    use(billed, ONE, FEBRUARY, 10_000)
+    plan_month(billed, MARCH)
+    assert late_lines(billed, ONE, MARCH) == []
+
+
+# --- given back
+
+
+def test_a_credit_is_asked_for_once(billed: Engine) -> None:
+    use(billed, ONE, FEBRUARY, -19_000)
+    plan_month(billed, MARCH)
+    for _ in range(2):
+        begin_issue(billed, MARCH)
+    with billed.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM instructions")).scalar_one() == 1
+    assert credits_of(billed, ONE) == [("2026-03", "2026-02", "10.00", "asked")]
+    assert billed_in_all(billed, ONE, FEBRUARY) == "0.00"
+
+
+def test_what_people_credited_before_is_not_given_back_again(billed: Engine) -> None:
+    with transaction(billed) as connection:
+        request = CreditRequest("goodwill", RefundTo.CREDIT, lines={2: Decimal("7.00")})
+        credit_invoice(lock(connection, FEBRUARYS), request)
+    use(billed, ONE, FEBRUARY, -20_000)
+    plan_month(billed, MARCH)
+    assert credits_of(billed, ONE) == [("2026-03", "2026-02", "3.00", "planned")]
+    assert billed_in_all(billed, ONE, FEBRUARY) == "0.00"
+    begin_issue(billed, MARCH)
+    with transaction(billed) as connection:
+        instruction = connection.execute(text("SELECT id FROM instructions")).scalar_one()
+        done = carry_out(connection, FEBRUARYS, instruction, business_date=date(2026, 4, 2))
+    assert done.outcome == "done"
+
+
+def test_a_late_line_is_given_back_by_the_invoice_that_has_it(billed: Engine) -> None:
+    use(billed, ONE, FEBRUARY, 30_000)
+    bill_month(billed, MARCH)
+    use(billed, ONE, FEBRUARY, -49_000)  # 40.00, of which each of the two has a part
+    plan_month(billed, APRIL)
+    assert credits_of(billed, ONE) == [
+        ("2026-04", "2026-02", "10.00", "planned"),
+        ("2026-04", "2026-02", "30.00", "planned"),
+    ]
+    begin_issue(billed, APRIL)
+    with transaction(billed) as connection:
+        for number, instruction in connection.execute(
+            text(
+                "SELECT number, asked.id FROM instructions asked "
+                "JOIN invoices ON invoices.id = invoice_id ORDER BY asked.id"
+            )
+        ).all():
+            done = carry_out(connection, number, instruction, business_date=date(2026, 5, 2))
+            assert (done.outcome, done.answer[:3]) == ("done", "CN-")
+    assert billed_in_all(billed, ONE, FEBRUARY) == "0.00"
+
+
+# --- contracts
+
+
+def test_a_contract_that_changes_behind_a_bill_is_rated_anew_once(billed: Engine) -> None:
+    def subscribe(quantity: int, starts_on: date, ends_on: date | None) -> tuple[str, ...]:
+        with transaction(billed) as connection:
+            return add_subscription(
+                connection,
+                ONE,
+                "premium-support",
+                Decimal(quantity),
+                starts_on,
+                ends_on,
+                business_date=date(2026, 3, 20),
+                by="Greta Finance",
+            ).counts_late
+
+    assert subscribe(1, date(2026, 2, 1), date(2026, 3, 1)) == ("2026-02",)
+    bill_month(billed, MARCH)
+    support = "Change of contract for 2026-02: Premium support"
+    assert late_lines(billed, ONE, MARCH) == [("2026-02", support, "99.00")]
+    assert subscribe(1, date(2026, 4, 1), None) == ()
+    plan_month(billed, APRIL)
+    assert late_lines(billed, ONE, APRIL) == []
+
+
+def test_a_customer_who_came_behind_the_cycle_is_billed_late(
+    billed: Engine, tmp_path: Path
+) -> None:
+    newcomer = Subscriber("2000", calls=15_000)
+    seed_billing(billed, tmp_path / "newcomer", [newcomer])
+    plan_month(billed, MARCH)
+    assert [row[:2] for row in invoices_of(billed, "2000", MARCH)] == [("late", "2026-02")]
+    assert billed_in_all(billed, "2000", FEBRUARY) == "5.00"
