@@ -5,12 +5,13 @@ unit. Parts receive the values they need as arguments and never look for themsel
 """
 
 from dataclasses import dataclass
+from datetime import time
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -69,6 +70,16 @@ class Settings(BaseSettings):
     """IANA name. Periods begin and end, and steps fall due, in this zone."""
     seller_country: str = Field("DE", pattern="^[A-Z]{2}$")
     payment_terms_days: int = Field(30, ge=0)
+    bill_automatically: bool = False
+    """Whether months are billed by themselves, each once, in order."""
+    billing_day: int = Field(1, ge=1, le=28)
+    """Of the next month, seller's zone: a month is billed by itself from this day on."""
+    billing_time: time = time(6)
+    """Of each day, seller's zone: when it is looked for a month that is due."""
+    billing_starts: str | None = Field(None, pattern=r"^\d{4}-(0[1-9]|1[0-2])$")
+    """YYYY-MM: no earlier month is billed by itself. Needed while no month has a cycle."""
+    pause_before_issue: bool = False
+    """Whether the plan of a month that is billed by itself waits to be read."""
     churn_threshold_percent: Decimal = Field(Decimal(10), gt=0, lt=100)
     """The least fall of usage per day, two months running, that flags a customer."""
     reporting_currency: str = Field("USD", pattern="^[A-Z]{3}$")
@@ -94,6 +105,21 @@ class Settings(BaseSettings):
     def _known_zone(cls, name: str) -> str:
         ZoneInfo(name)
         return name
+
+    @field_validator("billing_time")
+    @classmethod
+    def _in_the_sellers_zone(cls, at: time) -> time:
+        if at.tzinfo is not None:
+            raise ValueError("give a time without a zone; it is the seller's")
+        return at
+
+    @model_validator(mode="after")
+    def _bills_on_real_days(self) -> "Settings":
+        if self.bill_automatically and self.day_seconds is not None:
+            raise ValueError(
+                "BILLWRIGHT_BILL_AUTOMATICALLY goes by real days; unset BILLWRIGHT_DAY_SECONDS"
+            )
+        return self
 
 
 class MissingSettings(Exception):

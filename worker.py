@@ -29,6 +29,7 @@ from activities.heartbeats import StillAlive
 from activities.issuing import IssuingActivities
 from activities.mail_slots import MailGivesWay
 from activities.mailer import Mailer
+from activities.monthly_billing import MonthlyBillingActivities
 from activities.payer_links import PayerLinks
 from activities.proof import ProofActivities
 from activities.recurring_revenue import RecurringRevenueActivities
@@ -38,20 +39,29 @@ from domain.periods import BusinessCalendar
 from domain.tax import TaxPolicy
 from settings import Settings, required, reveal
 from storage.engine import make_engine
+from storage.monthly_billing import monthly_rule
 from storage.schema import migrate
 from workflows.billing_cycle import BillingCycle
 from workflows.collection_sweep import CollectionSweep
 from workflows.connection import connect, prepare_namespace
 from workflows.contracts.collection import SweepOrder
+from workflows.contracts.monthly_billing import MonthlyBillingOrder
 from workflows.contracts.proof import ReconciliationOrder
 from workflows.contracts.recurring_revenue import RecurringRevenueOrder
 from workflows.customer_billing import CustomerBilling
 from workflows.cycle_release import CycleRelease
 from workflows.ids import card_queue, invoice_id, mail_queue, report_queue, web_ui_page
 from workflows.invoice_lifecycle import InvoiceLifecycle
+from workflows.monthly_billing import MonthlyBilling
 from workflows.reconciliation import Reconciliation
 from workflows.recurring_revenue import RecurringRevenue
-from workflows.starting import keep_reconciling, keep_recurring_revenue, keep_sweeping
+from workflows.schedules import (
+    keep_billing,
+    keep_reconciling,
+    keep_recurring_revenue,
+    keep_sweeping,
+    stop_billing,
+)
 
 THREADS = 20
 POLLERS = 20
@@ -71,6 +81,7 @@ WORKFLOWS = (
     CollectionSweep,
     RecurringRevenue,
     Reconciliation,
+    MonthlyBilling,
 )
 
 log = structlog.get_logger()
@@ -133,6 +144,7 @@ async def _serve(settings: Settings) -> None:
                 time_zone=settings.seller_time_zone,
                 currency=settings.reporting_currency,
             ),
+            MonthlyBillingActivities(engine),
         )
         workers = build_workers(
             client,
@@ -150,7 +162,7 @@ async def _serve(settings: Settings) -> None:
 
 
 async def _keep_schedules(client: Client, settings: Settings) -> None:
-    """What runs every few minutes, as the present settings say."""
+    """What runs by itself, as the present settings say."""
     calendar = BusinessCalendar(settings.seller_time_zone, settings.day_seconds)
     await keep_sweeping(
         client,
@@ -170,6 +182,21 @@ async def _keep_schedules(client: Client, settings: Settings) -> None:
         every=timedelta(seconds=settings.reconciliation_seconds),
         task_queue=settings.task_queue,
     )
+    if not settings.bill_automatically:
+        await stop_billing(client)
+        return
+    await keep_billing(
+        client,
+        MonthlyBillingOrder(
+            monthly_rule(settings),
+            calendar,
+            terms_days=settings.payment_terms_days,
+            pause_before_issue=settings.pause_before_issue,
+            customers_in_flight=settings.customers_in_flight,
+            customers_per_page=settings.customers_per_page,
+        ),
+        task_queue=settings.task_queue,
+    )
 
 
 @dataclass(frozen=True)
@@ -185,6 +212,7 @@ class Activities:
     sweeping: SweepingActivities
     recurring_revenue: RecurringRevenueActivities
     proof: ProofActivities
+    monthly_billing: MonthlyBillingActivities
 
 
 @dataclass(frozen=True)
@@ -241,6 +269,7 @@ def build_workers(
             activities.recurring_revenue.find_missing_days,
             activities.proof.record_no_proof,
             activities.proof.find_due_proofs,
+            activities.monthly_billing.find_due_month,
         ],
         activity_executor=threads,
         max_concurrent_activities=THREADS,

@@ -19,6 +19,7 @@ from api import (
     login,
     me,
     metrics,
+    next_cycle,
     payer_pages,
     plans,
     policies,
@@ -64,7 +65,9 @@ def create_app(open_services: Callable[[], AbstractAsyncContextManager[Services]
     )
     problems.install(app)
     refusals = problems.responses(401, 403, 404, 422, 503)
-    for reading in (me, attention, invoices, credit_notes, review, reports, audit, policies):
+    for reading in (
+        *(me, attention, next_cycle, invoices, credit_notes, review, reports, audit, policies),
+    ):
         app.include_router(reading.router, responses=refusals)
     master_data = (customers, plans, subscriptions, discounts, prepaid, tax_rates)
     for acting in (cycles, proof, instructions, bank, *master_data):

@@ -88,14 +88,16 @@ async def _overview(
     *,
     cursor: str = "",
 ) -> HTMLResponse:
-    cycles, attention = await visit.api.all(
+    cycles, attention, by_itself = await visit.api.all(
         visit.api.get(_CYCLES, cursor=cursor, limit=_MONTHS),
         visit.api.get("/api/billing/attention"),
+        visit.api.get("/api/billing/next-cycle"),
     )
     return visit.page(
         "billing.html.j2",
         422 if refused else 200,
         cycles=cycles,
+        by_itself=by_itself,
         months=_months(visit, attention),
         form=form or Fields(),
         reason=refused.reason if refused else None,

@@ -44,6 +44,18 @@ class Conflict(BillwrightError):
     code = "conflict"
 
 
+class NoFirstMonth(Conflict):
+    """Months are to be billed by themselves, and nothing says which is the first."""
+
+    code = "no_first_month"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "No month was billed yet: set BILLWRIGHT_BILLING_STARTS to the first month that is to "
+            "be billed by itself, such as 2026-02, or start its cycle by hand."
+        )
+
+
 class AlreadyBilled(Conflict):
     """A change would reach back into a month that was billed. `billed_as`: the invoice, or the
     cycle; `free_from`: first day from which it may count; `planned`: nothing is issued yet.

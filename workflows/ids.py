@@ -17,6 +17,8 @@ RECURRING_REVENUE = "recurring-revenue"
 
 RECONCILIATION = "reconciliation"
 """As `SWEEP`, of what proves months anew."""
+MONTHLY_BILLING = "monthly-billing"
+"""As `SWEEP`, of what bills months by itself."""
 
 SEARCH_ATTRIBUTES = (BILLING_PERIOD, CUSTOMER_ACCOUNT, INVOICE_NUMBER, COLLECTION_STATE)
 

@@ -1,21 +1,8 @@
 """How workflows are started from outside, and told what arrived."""
 
-from datetime import timedelta
 from typing import TypedDict
 
-from temporalio.client import (
-    Client,
-    Schedule,
-    ScheduleActionStartWorkflow,
-    ScheduleAlreadyRunningError,
-    ScheduleIntervalSpec,
-    ScheduleOverlapPolicy,
-    SchedulePolicy,
-    ScheduleSpec,
-    ScheduleUpdate,
-    WithStartWorkflowOperation,
-    WorkflowHandle,
-)
+from temporalio.client import Client, WithStartWorkflowOperation, WorkflowHandle
 from temporalio.common import (
     TypedSearchAttributes,
     WorkflowIDConflictPolicy,
@@ -26,8 +13,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from workflows import ids
 from workflows.billing_cycle import BillingCycle
-from workflows.collection_sweep import CollectionSweep
-from workflows.contracts.collection import ReleaseOrder, SweepOrder
+from workflows.contracts.collection import ReleaseOrder
 from workflows.contracts.cycle import CycleOrder, DiscardedPlan, DiscardOrder
 from workflows.contracts.lifecycle import (
     Instruction,
@@ -36,11 +22,9 @@ from workflows.contracts.lifecycle import (
     PaymentReceived,
 )
 from workflows.contracts.proof import ReconciliationOrder
-from workflows.contracts.recurring_revenue import RecurringRevenueOrder
 from workflows.cycle_release import CycleRelease
 from workflows.invoice_lifecycle import InvoiceLifecycle
 from workflows.reconciliation import Reconciliation
-from workflows.recurring_revenue import RecurringRevenue
 
 
 class _IdPolicies(TypedDict):
@@ -198,36 +182,6 @@ async def ask_invoice(
     return address
 
 
-async def keep_sweeping(
-    client: Client, order: SweepOrder, *, every: timedelta, task_queue: str
-) -> None:
-    """The collection looks for what waits."""
-    sweep = ScheduleActionStartWorkflow(
-        CollectionSweep.run, order, id=ids.SWEEP, task_queue=task_queue
-    )
-    await _keep(client, sweep, every=every)
-
-
-async def keep_recurring_revenue(
-    client: Client, order: RecurringRevenueOrder, *, every: timedelta, task_queue: str
-) -> None:
-    """Recurring revenue is worked out before somebody waits for it."""
-    work = ScheduleActionStartWorkflow(
-        RecurringRevenue.run, order, id=ids.RECURRING_REVENUE, task_queue=task_queue
-    )
-    await _keep(client, work, every=every)
-
-
-async def keep_reconciling(
-    client: Client, order: ReconciliationOrder, *, every: timedelta, task_queue: str
-) -> None:
-    """Months are proved anew, since money comes in behind their cycles."""
-    work = ScheduleActionStartWorkflow(
-        Reconciliation.run, order, id=ids.RECONCILIATION, task_queue=task_queue
-    )
-    await _keep(client, work, every=every)
-
-
 async def reconcile_cycle(
     client: Client, period: str, order: ReconciliationOrder, *, task_queue: str
 ) -> WorkflowHandle[Reconciliation, int]:
@@ -241,19 +195,3 @@ async def reconcile_cycle(
         static_summary=f"Prove {period} anew",
         search_attributes=ids.search_attributes(period),
     )
-
-
-async def _keep(client: Client, action: ScheduleActionStartWorkflow, *, every: timedelta) -> None:
-    """Makes the schedule, which has the id of what it starts, or brings it to the present settings.
-
-    While a run lasts, such as through an outage, no other is started.
-    """
-    schedule = Schedule(
-        action=action,
-        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every)]),
-        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP),
-    )
-    try:
-        await client.create_schedule(action.id, schedule)
-    except ScheduleAlreadyRunningError:
-        await client.get_schedule_handle(action.id).update(lambda _: ScheduleUpdate(schedule))

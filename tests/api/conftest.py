@@ -27,6 +27,7 @@ from activities.credit_notes import CreditNoteActivities
 from activities.delivery import DeliveryActivities, Office
 from activities.issuing import IssuingActivities
 from activities.mailer import Mailer
+from activities.monthly_billing import MonthlyBillingActivities
 from activities.payer_links import PayerLinks
 from activities.pdf import PrintedDocument, render_pdf
 from activities.proof import ProofActivities
@@ -332,6 +333,7 @@ async def working(product: Product, mailbox: MailServer) -> AsyncIterator[None]:
             time_zone="UTC",
             currency="USD",
         ),
+        MonthlyBillingActivities(engine),
     )
     with ThreadPoolExecutor(THREADS_IN_ALL) as threads:
         workers = build_workers(

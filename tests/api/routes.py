@@ -13,6 +13,7 @@ KNOWN = {
 READS = {
     "/api/billing/me": Role.VIEWER,
     "/api/billing/attention": Role.VIEWER,
+    "/api/billing/next-cycle": Role.VIEWER,
     CYCLES: Role.VIEWER,
     f"{CYCLES}/{{period}}": Role.VIEWER,
     f"{CYCLES}/{{period}}/customers": Role.VIEWER,

@@ -13,7 +13,7 @@ from tests.api.conftest import NOW, Product, until
 from tests.builders import Subscriber
 from workflows.contracts.recurring_revenue import RecurringRevenueOrder
 from workflows.ids import RECURRING_REVENUE
-from workflows.starting import keep_recurring_revenue
+from workflows.schedules import keep_recurring_revenue
 
 IN_EARNEST, IN_A_DEMONSTRATION = BusinessCalendar(), BusinessCalendar(day_seconds=1)
 

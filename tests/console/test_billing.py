@@ -8,6 +8,7 @@ from playwright.async_api import Page, expect
 from tests.activities.mail_server import MailServer
 from tests.api.conftest import CYCLES, INVOICES, Product, at_the_printer, working
 from tests.api.test_failed_customers import Seed, mend
+from tests.api.test_monthly_billing import automatic
 from tests.builders import Subscriber, subscribers, tax_rate_row, write_csv
 from tests.console.conftest import SitDown
 
@@ -65,6 +66,15 @@ async def test_who_failed_is_shown_with_the_reason_and_billed_once_it_is_mended(
     await page.get_by_role("button", name="Retry what failed, and issue it").click()
     await expect(page.get_by_text("2 invoices issued, 0 skipped.")).to_be_visible()
     assert (await office.closed())["failed"] == 0
+
+
+async def test_the_page_says_when_the_next_month_is_billed_by_itself(
+    books: Product, sit_down: SitDown
+) -> None:
+    automatic(books, billing_starts="2026-02", billing_day=5)
+    page = await (await sit_down(books)).open("/billing")
+    told = "February 2026 is billed by itself on 5 Mar 2026, 06:00 UTC."
+    await expect(page.get_by_text(told)).to_be_visible()
 
 
 async def test_a_month_that_is_not_over_is_refused_where_it_was_asked_for(

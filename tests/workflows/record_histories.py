@@ -18,6 +18,8 @@ from temporalio.testing import WorkflowEnvironment
 
 from domain.declines import DeclineClass
 from domain.instructions import InstructionKind
+from domain.monthly_billing import MonthlyRule
+from domain.periods import BillingPeriod
 from tests.workflows.conftest import (
     ISSUED_ON,
     TASK_QUEUE,
@@ -26,6 +28,7 @@ from tests.workflows.conftest import (
     staffed,
     start_server,
 )
+from tests.workflows.months_office import MonthsOffice
 from tests.workflows.revenue_office import RevenueOffice
 from tests.workflows.story import Story
 from workflows.billing_cycle import BillingCycle
@@ -34,14 +37,17 @@ from workflows.connection import prepare_namespace
 from workflows.contracts.collection import ReleaseOrder, SweepOrder
 from workflows.contracts.cycle import CycleOrder
 from workflows.contracts.lifecycle import PaymentReceived
+from workflows.contracts.monthly_billing import MonthlyBillingOrder
 from workflows.contracts.recurring_revenue import RecurringRevenueOrder
 from workflows.ids import (
+    MONTHLY_BILLING,
     RECURRING_REVENUE,
     SWEEP,
     billing_cycle_id,
     customer_billing_id,
     cycle_release_id,
 )
+from workflows.monthly_billing import MonthlyBilling
 from workflows.recurring_revenue import RecurringRevenue
 from workflows.starting import release_cycle, start_cycle
 
@@ -56,6 +62,7 @@ async def record_all() -> None:
     for told in (_release, _sweep):
         await _told(told)
     await _on_a_server(_recurring_revenue)
+    await _on_a_server(_monthly_billing)
     for name, tell in INVOICES.items():
         await _told(partial(_invoice, name, tell))
 
@@ -117,6 +124,21 @@ async def _recurring_revenue(server: WorkflowEnvironment) -> None:
             task_queue=TASK_QUEUE,
         )
         await _save(server.client, RECURRING_REVENUE, "recurring_revenue")
+
+
+async def _monthly_billing(server: WorkflowEnvironment) -> None:
+    """Two missed months are billed, and no other is due."""
+    office = MonthsOffice([])
+    today = (await server.get_current_time()).date()
+    first = BillingPeriod.of(today).previous().previous()
+    async with staffed(server.client, office):
+        await server.client.execute_workflow(
+            MonthlyBilling.run,
+            MonthlyBillingOrder(MonthlyRule(starts=first)),
+            id=MONTHLY_BILLING,
+            task_queue=TASK_QUEUE,
+        )
+        await _save(server.client, MONTHLY_BILLING, "monthly_billing")
 
 
 # --- an invoice

@@ -19,6 +19,7 @@ def test_a_history_of_each_path_is_recorded() -> None:
         "customer_issued",
         "cycle_after_continue_as_new",
         "cycle_release",
+        "monthly_billing",
         "recurring_revenue",
         "sweep",
         *INVOICES,
