@@ -327,19 +327,20 @@ class _Sums:
                 self.parts[name] = (before + amount, count + 1)
 
 
-def weigh(equation: Equation, entries: Iterable[Entry]) -> Proof:
-    """Sums both sides by unit, and names each entry on which they differ.
+class Scale:
+    """Weighs one equation, entry by entry: only what differs is kept."""
 
-    Without entries both sides are nothing, which is balanced.
-    """
-    sums: dict[str, _Sums] = {}
-    differences = []
-    for entry in entries:
-        sums.setdefault(entry.unit, _Sums()).add(entry)
+    def __init__(self, equation: Equation) -> None:
+        self._equation = equation
+        self._sums: dict[str, _Sums] = {}
+        self._differences: list[Difference] = []
+
+    def add(self, entry: Entry) -> None:
+        self._sums.setdefault(entry.unit, _Sums()).add(entry)
         if entry.expected != entry.found:
-            differences.append(
+            self._differences.append(
                 Difference(
-                    equation,
+                    self._equation,
                     entry.unit,
                     entry.account_number,
                     entry.subject,
@@ -348,19 +349,29 @@ def weigh(equation: Equation, entries: Iterable[Entry]) -> Proof:
                     entry.explanation,
                 )
             )
-    rows = [
-        Weighed(
-            equation,
-            unit,
-            sides.left,
-            sides.right,
-            tuple(Part(name, *sides.parts[name]) for name in sides.parts),
-        )
-        for unit, sides in sorted(sums.items())
-    ]
-    return Proof(
-        tuple(rows) or (Weighed(equation, "", Decimal(0), Decimal(0)),), tuple(differences)
-    )
+
+    def proof(self) -> Proof:
+        """What was weighed; without entries both sides are nothing, which is balanced."""
+        rows = [
+            Weighed(
+                self._equation,
+                unit,
+                sides.left,
+                sides.right,
+                tuple(Part(name, *sides.parts[name]) for name in sides.parts),
+            )
+            for unit, sides in sorted(self._sums.items())
+        ]
+        empty = Weighed(self._equation, "", Decimal(0), Decimal(0))
+        return Proof(tuple(rows) or (empty,), tuple(self._differences))
+
+
+def weigh(equation: Equation, entries: Iterable[Entry]) -> Proof:
+    """Sums both sides by unit, and names each entry on which they differ."""
+    scale = Scale(equation)
+    for entry in entries:
+        scale.add(entry)
+    return scale.proof()
 
 
 def not_checked(equation: Equation, reason: str) -> Proof:

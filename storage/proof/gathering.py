@@ -11,9 +11,11 @@ from storage.cycles import load_cycle
 from storage.proof.banks import bank_transfers
 from storage.proof.invoicing import invoices_in_themselves
 from storage.proof.outcomes import customers_and_numbers
+from storage.proof.rating import rated_again
 from storage.proof.reports import reports_against_invoices
 from storage.proof.settlement import payments_in_themselves
 from storage.proof.sides import Scope, span_of
+from storage.proof.usage import usage_accounted_for
 
 
 def begin_proof(
@@ -42,7 +44,8 @@ _GATHERERS: tuple[Callable[[Connection, Scope], Proof], ...] = (
 
 def prove_books(connection: Connection, scope: Scope) -> Proof:
     """All equations but those that need the card processor."""
-    proof = Proof((), ())
+    rating = rated_again(connection, scope)
+    proof = usage_accounted_for(connection, scope, rating.free) + rating.proof
     for gather in _GATHERERS:
         proof += gather(connection, scope)
     return proof + bank_transfers(connection, span_of(connection, scope))

@@ -28,7 +28,9 @@ def _outcomes(connection: Connection, scope: Scope) -> Iterator[Entry]:
     """Everybody with usage or a subscription of the month, with the outcome that they have."""
     one, none = Decimal(1), Decimal(0)
     for row in connection.execute(_OUTCOMES, scope.parameters):
-        if row.outcome is None:
+        if row.outcome is None and row.is_new:
+            yield Entry("customers", row.account_number, one, one, parts=((_NEW, one),))
+        elif row.outcome is None:
             missing = "has no outcome; retry the cycle, which bills whoever is new"
             yield Entry("customers", row.account_number, one, none, explanation=missing)
         elif row.outcome == "issued" and row.invoice_id is None:
@@ -40,6 +42,7 @@ def _outcomes(connection: Connection, scope: Scope) -> Iterator[Entry]:
             yield Entry("customers", row.account_number, one, one, parts=((name, one),))
 
 
+_NEW = "new since; the next cycle bills them"
 _OUTCOME_WORDS = {
     "issued": "invoiced",
     "drafted": "waits to be issued",
@@ -82,11 +85,14 @@ _OUTCOMES = text("""
         WHERE starts_on < CAST(:month AS date) + interval '1 month'
           AND (ends_on IS NULL OR ends_on > :month)
     )
-    SELECT customer.account_number, item.outcome, item.reason_code, invoice.id AS invoice_id
+    SELECT customer.account_number,
+           customer.created_at > cycle.planned_at AS is_new, item.outcome, item.reason_code,
+           invoice.id AS invoice_id
     FROM billable
     JOIN customers customer ON customer.id = billable.customer_id
+    JOIN billing_cycles cycle ON cycle.id = :cycle
     LEFT JOIN billing_cycle_items item
-        ON item.cycle_id = :cycle AND item.customer_id = billable.customer_id
+        ON item.cycle_id = :cycle AND item.customer_id = billable.customer_id AND item.part = ''
     LEFT JOIN invoices invoice
         ON invoice.id = item.invoice_id AND invoice.customer_id = billable.customer_id
         AND invoice.status <> 'draft'
@@ -98,7 +104,7 @@ _BILLED_ONCE = """
            1::numeric AS expected, count(*)::numeric AS found
     FROM invoices invoice JOIN customers customer ON customer.id = invoice.customer_id
     WHERE invoice.period_start = :month AND invoice.status NOT IN ('draft', 'void')
-    GROUP BY customer.account_number, invoice.kind
+    GROUP BY customer.account_number, invoice.kind, invoice.service_month
 """
 _NUMBERS = text("""
     SELECT number, cycle_id IS NOT DISTINCT FROM :cycle AS ours FROM invoices

@@ -99,13 +99,19 @@ _CREDIT = """
                         ELSE 0 END) AS amount
         FROM payments payment JOIN invoices invoice ON invoice.id = payment.invoice_id
         GROUP BY invoice.customer_id, payment.currency
+    ), below_zero AS (
+        SELECT customer_id, currency, -sum(total) AS amount FROM invoices
+        WHERE total < 0 AND cycle_id IS NOT NULL AND issued_at IS NOT NULL
+        GROUP BY customer_id, currency
     ), entered AS (
         SELECT customer_id, currency, sum(amount) AS amount FROM credit_entries
         GROUP BY customer_id, currency
     ), sides AS (
-        SELECT customer_id, currency, coalesce(left_over.amount, 0) AS expected,
+        SELECT customer_id, currency,
+               coalesce(left_over.amount, 0) + coalesce(below_zero.amount, 0) AS expected,
                coalesce(balance, 0) AS found, coalesce(entered.amount, 0) AS entered
         FROM left_over
+        FULL JOIN below_zero USING (customer_id, currency)
         FULL JOIN credit_balances USING (customer_id, currency)
         FULL JOIN entered USING (customer_id, currency)
     )

@@ -54,14 +54,7 @@ STATEMENT = """\
 
 def bill_rich_month(engine: Engine, directory: Path) -> None:
     """February issued and closed; paid by wire and by card, one credited, one overpaid."""
-    cycle = open_february(engine, directory, CUSTOMERS)
-    plan_all(engine, cycle)
-    with transaction(engine) as connection:
-        move_cycle(connection, FEBRUARY, "issuing", actor=ACTOR)
-    with transaction(engine) as connection:
-        for (number,) in rows(connection, "SELECT number FROM invoices ORDER BY number"):
-            issue(connection, number)
-        move_cycle(connection, FEBRUARY, "closed", actor=ACTOR)
+    bill_and_close(engine, directory, CUSTOMERS)
     with transaction(engine) as connection:
         elsewhere = number_of(connection, "1001")
         receive(connection, "5.00", "by hand", number=elsewhere, method="other")
@@ -72,6 +65,20 @@ def bill_rich_month(engine: Engine, directory: Path) -> None:
         sent = STATEMENT.format(number=by_wire).encode()
         store_statement(connection, read_statement(sent), sent, uploaded_by=ACTOR, business_date=ON)
         take_in(connection, by_wire)
+
+
+def bill_and_close(engine: Engine, directory: Path, customers: Sequence[Subscriber]) -> None:
+    """February planned, issued and closed, in the transactions that a cycle has."""
+    cycle = open_february(engine, directory, customers)
+    plan_all(engine, cycle)
+    with transaction(engine) as connection:
+        move_cycle(connection, FEBRUARY, "planned", actor=ACTOR)
+    with transaction(engine) as connection:
+        move_cycle(connection, FEBRUARY, "issuing", actor=ACTOR)
+    with transaction(engine) as connection:
+        for (number,) in rows(connection, "SELECT number FROM invoices ORDER BY number"):
+            issue(connection, number)
+        move_cycle(connection, FEBRUARY, "closed", actor=ACTOR)
 
 
 def number_of(connection: Connection, account: str) -> str:
