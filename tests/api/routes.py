@@ -84,7 +84,9 @@ WRITES = [
 """What the role finance may change."""
 ACTING_AT_ONCE = ("/retry", "/release", "/resend", "/reconcile")
 """Writes that need no valid body, and would really be done."""
-EVERY_ROUTE = [("GET", path) for path in READS] + WRITES
+SENDS = [("POST", "/api/billing/usage-events")]
+"""What the role ingest may send."""
+EVERY_ROUTE = [("GET", path) for path in READS] + WRITES + SENDS
 OPEN_TO_ALL = {("GET", "/healthz"), ("GET", "/readyz"), ("POST", "/webhooks/stripe")}
 
 

@@ -38,7 +38,7 @@ from tests.api.conftest import (
     running,
 )
 from tests.api.people import OWN_PAGE, session_cookie
-from tests.api.routes import ACTING_AT_ONCE, EVERY_ROUTE, OPEN_TO_ALL, READS, WRITES, address
+from tests.api.routes import ACTING_AT_ONCE, EVERY_ROUTE, OPEN_TO_ALL, READS, SENDS, WRITES, address
 from workflows.connection import connect
 
 
@@ -75,10 +75,10 @@ async def test_a_revoked_key_opens_nothing_any_more(
 
 
 MAY = {
-    Role.ADMIN: {Role.FINANCE, Role.VIEWER},
+    Role.ADMIN: {Role.FINANCE, Role.VIEWER, Role.INGEST},
     Role.FINANCE: {Role.FINANCE, Role.VIEWER},
     Role.VIEWER: {Role.VIEWER},
-    Role.INGEST: set(),
+    Role.INGEST: {Role.INGEST},
 }
 
 
@@ -116,6 +116,13 @@ async def test_a_role_opens_its_routes_and_no_others(
             # refused to those who may as well: no body, no cycle that runs, nothing of that id
             answer = await stranger.request(method, address(path), headers=headers)
             assert answer.status_code in (404, 409, 422), path
+
+    for method, path in SENDS:
+        answer = await stranger.request(method, address(path), headers=headers)
+        if Role.INGEST in MAY[role]:
+            assert_problem(answer, 422, "Content-Type")
+        else:
+            assert_problem(answer, 403, "ingest", str(role))
 
 
 async def test_the_roles_of_every_route_are_known(stranger: httpx.AsyncClient) -> None:
