@@ -4,10 +4,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from datetime import date
 
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import Connection, and_, or_, select, text
 
 from domain.periods import BillingPeriod
-from storage.tables import billing_cycles
+from storage.tables import billing_cycle_items, billing_cycles, invoices
 
 
 def months_to_rate(
@@ -33,15 +33,29 @@ def months_to_rate(
 def months_that_count_late(
     connection: Connection, customer_id: int, first: date, after: date | None
 ) -> list[BillingPeriod]:
-    """The billed months with a day in `[first, after)`, `after` None: without an end, that the next
-    cycle rates anew for the customer as it stands now.
+    """The months with a day in `[first, after)`, `after` None: without an end, that are billed for
+    the customer, or being issued, so that the next cycle rates them anew.
     """
-    last = connection.execute(select(func.max(billing_cycles.c.period_start))).scalar_one()
-    if last is None:
-        return []
-    period = BillingPeriod.of(last).next()
-    found = months_to_rate(connection, period, [customer_id], []).get(customer_id, [])
-    return [month for month in found if month.days_covered(first, after)]
+    cycle, item = billing_cycles.c, billing_cycle_items.c
+    rows = connection.execute(
+        select(cycle.period_start)
+        .outerjoin(
+            billing_cycle_items,
+            and_(item.cycle_id == cycle.id, item.customer_id == customer_id, item.part == ""),
+        )
+        .outerjoin(invoices, invoices.c.id == item.invoice_id)
+        .where(
+            cycle.issue_began_at.is_not(None),
+            or_(
+                item.outcome.is_(None),
+                item.outcome == "skipped",
+                and_(item.outcome != "failed", invoices.c.status != "void"),
+            ),
+        )
+        .order_by(cycle.period_start)
+    )
+    months = [BillingPeriod.of(month) for month in rows.scalars()]
+    return [month for month in months if month.days_covered(first, after)]
 
 
 MONTHS_TO_RATE = text("""

@@ -50,6 +50,7 @@ async def test_a_month_is_billed_from_the_request_to_the_close(office: Product, 
             "subscriptions": "99.00",
             "proration": "0.00",
             "discounts": "0.00",
+            "late": "0.00",
             "subtotal": "283.95",
             "tax": "53.95",  # 1.90 + 2.09 + 49.96
             "total": "337.90",
@@ -103,6 +104,7 @@ async def test_each_customer_of_a_cycle_has_an_outcome(billed: BilledMonth) -> N
         "invoice_status": "issued",
         "currency": "USD",
         "total": "312.91",
+        "late_month": None,
     }
     assert found["1008"] | {"customer": ""} == {
         "account_number": "1008",
@@ -115,6 +117,7 @@ async def test_each_customer_of_a_cycle_has_an_outcome(billed: BilledMonth) -> N
         "invoice_status": None,
         "currency": "USD",
         "total": None,
+        "late_month": None,
     }
     assert (found["1007"]["payment_method"], found["1005"]["invoice_status"]) == ("card", "paid")
 
