@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from activities.card_gateway import CardGateway
 from activities.proof import ProofActivities
 from domain.periods import BillingPeriod, BusinessCalendar
-from domain.proof import LAWS, Difference, Proof, ProofStatus, Weighed
+from domain.proof import LAWS, Difference, Measure, Proof, ProofStatus, Weighed
 from settings import Settings, reveal
 from storage.engine import transaction
 from storage.proof.records import Reconciliation, last_reconciliation, load_proof
@@ -82,8 +82,13 @@ def _print_equations(proof: Proof, out: Console) -> None:
 
 def _sides(row: Weighed) -> str:
     law = LAWS[row.equation]
-    sides = f"{law.left} {figure(row.left)}, {law.right} {figure(row.right)} {row.unit}".rstrip()
-    return f"{sides}: {_off(row.difference)}" if row.difference else sides
+    unit = "" if law.measure is Measure.THINGS else f" {row.unit}"
+    sides = [
+        f"{name} {figure(side)}" for name, side in ((law.left, row.left), (law.right, row.right))
+    ]
+    if row.difference:
+        return f"{' ≠ '.join(sides)}{unit}: {_off(row.difference)}"
+    return f"{' = '.join(sides)}{unit}"
 
 
 def _print_differences(found: Sequence[Difference], count: int, out: Console) -> None:

@@ -22,17 +22,15 @@ _NUMBER = re.compile(r"INV-\d{4}-\d{2}-\d{4,9}", re.ASCII)
 async def show(visit: Visitor, period: str) -> HTMLResponse:
     """The month's last proof."""
     found = await _last(visit, period)
-    earlier: dict[str, Any] = {"items": []}
-    if found is not None:
-        earlier = await visit.api.get(under(_CYCLES, period, "reconciliations"), limit=_EARLIER)
-    return visit.page("proof.html.j2", period=period, earlier=earlier["items"], **_shown(found))
+    earlier = await visit.api.get(under(_CYCLES, period, "reconciliations"), limit=_EARLIER)
+    return visit.page("proof.html.j2", period=period, earlier=earlier["items"], **found)
 
 
 @router.get("/{period}/proof/progress")
 async def progress(visit: Visitor, period: str) -> HTMLResponse:
     """The part of the page that changes while the month is proved."""
     found = await _last(visit, period)
-    return visit.page("proof_figures.html.j2", period=period, **_shown(found))
+    return visit.page("proof_figures.html.j2", period=period, **found)
 
 
 @router.post("/{period}/reconcile")
@@ -41,16 +39,18 @@ async def reconcile(visit: Visitor, period: str) -> Response:
     return visit.done(f"{under('/console/billing', period)}/proof", "The month is proved anew.")
 
 
-async def _last(visit: Visitor, period: str) -> dict[str, Any] | None:
-    """None while the month was not proved yet. Raises Refused where it has no cycle."""
+async def _last(visit: Visitor, period: str) -> dict[str, Any]:
+    """What the page shows of the last proof, if there is one yet. Raises Refused where the month
+    has no cycle.
+    """
     try:
-        found: dict[str, Any] = await visit.api.get(under(_CYCLES, period, "reconciliation"))
+        found = await visit.api.get(under(_CYCLES, period, "reconciliation"))
     except Refused as refused:
         if refused.status != 404:
             raise
-        await visit.api.get(under(_CYCLES, period))
-        return None
-    return found
+        cycle = await visit.api.get(under(_CYCLES, period))
+        return {"under_way": cycle["proving"], **_shown(None)}
+    return {"under_way": found["being_made_anew"], **_shown(found)}
 
 
 def _shown(found: dict[str, Any] | None) -> dict[str, Any]:

@@ -115,7 +115,7 @@ def _amounts(customer: _Customer, rating: SecondRating | None) -> Iterator[Entry
             expected,
             found,
             subject,
-            ((_WAITS, found),) if rating is None else (("rated to the same", found),),
+            ((_WAITS if rating is None else "rated a second time", found),),
             f"billed {amount}: the first formula or the line is wrong" if found != expected else "",
         )
 

@@ -20,6 +20,7 @@ async def test_nothing_waits_where_nothing_is(sellerless: Product) -> None:
         "failed_customers": [],
         "unbilled_periods": [],
         "running_cycles": [],
+        "unproved_months": [],
     }
 
 

@@ -64,6 +64,10 @@ def test_imports_bills_and_exports_a_month_and_leaves_no_process(
     billed = shell.run("cycle", "2026-02", "--issued-on", "2026-03-01")
     assert "3 customers, 3 invoiced, 0 skipped, 0 failed" in billed.stdout
 
+    proved = shell.run("proof", "2026-02").stdout
+    assert "everything balances" in proved
+    assert "second rating" in proved
+
     exported = shell.run("export", "invoices", "--period", "2026-02").stdout
     rows = list(csv.DictReader(io.StringIO(exported)))
     assert [row["number"] for row in rows] == [f"INV-2026-02-000{place}" for place in (1, 2, 3)]

@@ -29,6 +29,7 @@ from tests.workflows.conftest import (
     start_server,
 )
 from tests.workflows.months_office import MonthsOffice
+from tests.workflows.proof_office import ProofOffice
 from tests.workflows.revenue_office import RevenueOffice
 from tests.workflows.story import Story
 from workflows.billing_cycle import BillingCycle
@@ -38,9 +39,11 @@ from workflows.contracts.collection import ReleaseOrder, SweepOrder
 from workflows.contracts.cycle import CycleOrder
 from workflows.contracts.lifecycle import PaymentReceived
 from workflows.contracts.monthly_billing import MonthlyBillingOrder
+from workflows.contracts.proof import ReconciliationOrder
 from workflows.contracts.recurring_revenue import RecurringRevenueOrder
 from workflows.ids import (
     MONTHLY_BILLING,
+    RECONCILIATION,
     RECURRING_REVENUE,
     SWEEP,
     billing_cycle_id,
@@ -48,6 +51,7 @@ from workflows.ids import (
     cycle_release_id,
 )
 from workflows.monthly_billing import MonthlyBilling
+from workflows.reconciliation import Reconciliation
 from workflows.recurring_revenue import RecurringRevenue
 from workflows.starting import release_cycle, start_cycle
 
@@ -61,8 +65,8 @@ async def record_all() -> None:
     await _on_a_server(_cycle)
     for told in (_release, _sweep):
         await _told(told)
-    await _on_a_server(_recurring_revenue)
-    await _on_a_server(_monthly_billing)
+    for on in (_recurring_revenue, _monthly_billing, _proved_cycle, _reconciliation):
+        await _on_a_server(on)
     for name, tell in INVOICES.items():
         await _told(partial(_invoice, name, tell))
 
@@ -139,6 +143,27 @@ async def _monthly_billing(server: WorkflowEnvironment) -> None:
             task_queue=TASK_QUEUE,
         )
         await _save(server.client, MONTHLY_BILLING, "monthly_billing")
+
+
+async def _proved_cycle(server: WorkflowEnvironment) -> None:
+    """A cycle that ends with its proof, which breaks down and is recorded as such."""
+    office, proofs = BillingOffice(accounts(2)), ProofOffice(defects={"2026-02"})
+    async with staffed(server.client, office, proofs=proofs):
+        order = CycleOrder("2026-02", ISSUED_ON)
+        await start_cycle(server.client, order, task_queue=TASK_QUEUE)
+        handle = server.client.get_workflow_handle(billing_cycle_id("2026-02"))
+        await handle.result()
+        await _save(server.client, handle.id, "cycle_proved")
+
+
+async def _reconciliation(server: WorkflowEnvironment) -> None:
+    """Two months are due, one of which cannot be proved."""
+    proofs = ProofOffice(due=("2026-01", "2026-02"), defects={"2026-01"})
+    async with staffed(server.client, proofs=proofs):
+        await server.client.execute_workflow(
+            Reconciliation.run, ReconciliationOrder(), id=RECONCILIATION, task_queue=TASK_QUEUE
+        )
+        await _save(server.client, RECONCILIATION, "reconciliation")
 
 
 # --- an invoice
