@@ -72,7 +72,8 @@ def _print_equations(proof: Proof, out: Console) -> None:
             mark, style = _MARKS[equation not in wrong]
             out.print(Text(f"{mark} ", style).append(LAWS[equation].sentence, "default"))
             for row in units:
-                out.print(Text(f"    {_sides(row)}"), soft_wrap=True)
+                sides = _sides(row) if row.unit else "there was nothing of it"
+                out.print(Text(f"    {sides}"), soft_wrap=True)
                 for named in row.parts:
                     out.print(
                         Text(f"        {figure(named.amount)} {named.name} ({named.count:,})"),

@@ -24,6 +24,7 @@ from demo.figures import (
     february_figures,
     opening_figures,
     owed_figures,
+    proof_figures,
     revenue_figures,
     risk_figures,
 )
@@ -141,6 +142,22 @@ def _tell(stage: Stage) -> None:
     with transaction(stage.engine) as connection:
         last = ISSUED_ON + timedelta(days=LAST_DAY)
         _print(f"As of {last}, day {LAST_DAY}", closing_figures(connection, PERIOD, ISSUED_ON))
+    proof = _prove(stage.api)
+    _print(f"The proof of {PERIOD}, each figure found in another way", proof_figures(proof))
+
+
+def _prove(client: httpx.Client) -> Any:
+    """The month proved anew, with the money that came in since its cycle."""
+    address = f"/api/billing/cycles/{PERIOD}"
+    before = _checked(client.get(f"{address}/reconciliation"))["id"]
+    _checked(client.post(f"{address}/reconcile"))
+    began = time.monotonic()
+    while time.monotonic() - began < PATIENCE_SECONDS:
+        proof = _checked(client.get(f"{address}/reconciliation"))
+        if proof["id"] != before:
+            return proof
+        time.sleep(0.2)
+    raise StackError(f"The proof was not made in {PATIENCE_SECONDS} s; see the worker's log.")
 
 
 def _standing(client: httpx.Client) -> list[Figure]:

@@ -239,3 +239,20 @@ _IN_REVIEW = text("""
     FROM invoices JOIN customers ON customers.id = invoices.customer_id
     WHERE period_start = :month AND invoices.status IN ('issued', 'overdue') ORDER BY number
 """)
+
+
+def proof_figures(proof: Mapping[str, Any]) -> list[Figure]:
+    """Both sides of what matters most in the last proof, and how many of its equations agree."""
+    wrong = {row["equation"] for row in proof["differences"]}
+    asked = {row["equation"] for row in proof["equations"] if not row["not_checked"]}
+    sides = [
+        Figure(
+            f"{row['left_name']} = {row['right_name']}",
+            f"{Decimal(row['left']):,f} = {Decimal(row['right']):,f}",
+        )
+        for row in proof["equations"]
+        if row["equation"] in ("usage_billed", "rated_again", "card_payments", "bank_payments")
+    ]
+    every = len({row["equation"] for row in proof["equations"]})
+    agree = Figure("equations that balance", f"{len(asked - wrong)} of {every}")
+    return [*sides, agree, Figure("differences", f"{proof['difference_count']}")]

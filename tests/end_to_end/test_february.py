@@ -96,6 +96,14 @@ def test_the_demonstration_tells_what_became_of_every_invoice(
         "of 2026-02 still open │ 380.66",
     ):
         assert figure in printed
+    for figure in (
+        "54,446,144 = 54,446,144",
+        "second rating = invoice lines │ 45,684.14 = 45,684.14",
+        "our books = card processor │ 41,200.73 = 41,200.73",
+        "6,247.75 = 6,247.75",
+        "equations that balance │ 24 of 24",
+    ):
+        assert figure in printed
     for account in ("1011", "1041"):
         assert len(re.findall(rf"{account} INV-2026-02-00\d\d reminder sent", printed)) == 1
         assert len(re.findall(rf"{account} INV-2026-02-00\d\d urgent notice sent", printed)) == 1
