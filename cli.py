@@ -27,6 +27,7 @@ from temporalio.service import RPCError
 from api.cycle_orders import order_cycle, order_retry
 from cli_access import keys, people
 from cli_proof import prove_now, show_proof
+from cli_usage import usage
 from domain.errors import BillwrightError, NotFound
 from domain.periods import BillingPeriod
 from domain.proof import ProofStatus
@@ -50,6 +51,7 @@ app = typer.Typer(
 )
 app.add_typer(keys, name="keys")
 app.add_typer(people, name="people")
+app.add_typer(usage, name="usage")
 out = Console()
 err = Console(stderr=True)
 

@@ -115,7 +115,6 @@ async def _serve(settings: Settings) -> None:
         activities = Activities(
             CycleActivities(
                 engine,
-                time_zone=settings.seller_time_zone,
                 tax_policy=TaxPolicy(settings.seller_country, settings.reverse_charge),
             ),
             issuing,

@@ -25,11 +25,8 @@ from workflows.contracts.cycle import (
 
 
 class CycleActivities:
-    """`time_zone`: the seller's, in which usage belongs to a day and so to a period."""
-
-    def __init__(self, engine: Engine, *, time_zone: str, tax_policy: TaxPolicy) -> None:
+    def __init__(self, engine: Engine, *, tax_policy: TaxPolicy) -> None:
         self._engine = engine
-        self._time_zone = time_zone
         self._tax_policy = tax_policy
 
     @activity.defn
@@ -56,7 +53,6 @@ class CycleActivities:
                 connection,
                 cycles.load_cycle(connection, BillingPeriod.parse(order.period), for_update=True),
                 load_price_list(connection, self._tax_policy),
-                time_zone=self._time_zone,
                 after_account=order.after_account,
                 limit=order.limit,
                 failed_again=order.failed_again,

@@ -40,7 +40,7 @@ def run_bare_loop(database_url: str, folder: Path) -> MeasuredLoop:
     engine = make_engine(database_url, pool_size=2)
     migrate(engine, today=datetime.now(UTC).date())
     import_directory(engine, folder, now=datetime.now(UTC))
-    cycle = CycleActivities(engine, time_zone="UTC", tax_policy=TaxPolicy())
+    cycle = CycleActivities(engine, tax_policy=TaxPolicy())
     period, step = str(FEBRUARY), CycleStep(str(FEBRUARY), "bare loop")
     with ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as pool:
         # both processes have imported what they need before the clock starts, as the worker has

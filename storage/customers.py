@@ -98,36 +98,25 @@ class UsedInMonth:
 
 
 USAGE_OF_CUSTOMERS = text("""
-    SELECT used.customer_id, used.metric, used.day, used.quantity,
-           coalesce(counted.changes, 0) AS changes
-    FROM (SELECT customer_id, metric, (occurred_at AT TIME ZONE :zone)::date AS day,
-                 sum(quantity) AS quantity
-          FROM billing_events
-          WHERE customer_id = ANY(:customers) AND occurred_at >= :start AND occurred_at < :end
-          GROUP BY 1, 2, 3) used
-    LEFT JOIN usage_monthly counted ON counted.month = :month
+    SELECT used.customer_id, used.metric, used.day, used.quantity, counted.changes
+    FROM usage_daily used
+    JOIN usage_monthly counted ON counted.month = :start
         AND counted.customer_id = used.customer_id AND counted.metric = used.metric
+    WHERE used.customer_id = ANY(:customers) AND used.day >= :start AND used.day < :end
     ORDER BY 1, 2, 3
 """)
-"""Daily usage of some customers in `[start, end)`, days being those of the seller's `zone`, with
-how often the month's counter was touched: as one statement sees both.
+"""Daily usage of some customers in the month `[start, end)`, with how often the month's counter was
+touched: as one statement sees both.
 """
 
 
 def usage_of(
-    connection: Connection, customer_ids: Sequence[int], period: BillingPeriod, time_zone: str
+    connection: Connection, customer_ids: Sequence[int], period: BillingPeriod
 ) -> dict[int, UsedInMonth]:
     """By customer id: the usage of `period` by metric and day of the seller's time zone."""
-    start, end = period.bounds(time_zone)
     rows = connection.execute(
         USAGE_OF_CUSTOMERS,
-        {
-            "customers": list(customer_ids),
-            "zone": time_zone,
-            "start": start,
-            "end": end,
-            "month": period.start,
-        },
+        {"customers": list(customer_ids), "start": period.start, "end": period.end},
     )
     found: dict[int, UsedInMonth] = defaultdict(UsedInMonth)
     for row in rows:

@@ -67,7 +67,6 @@ def plan_page(
     cycle: Cycle,
     rules: PriceList,
     *,
-    time_zone: str,
     after_account: str,
     limit: int,
     failed_again: bool,
@@ -86,7 +85,7 @@ def plan_page(
     due = [row for row in page if row.is_due]
     ids = [row.id for row in due]
     subscribed = subscriptions_of(connection, ids, cycle.period)
-    used = usage_of(connection, ids, cycle.period, time_zone)
+    used = usage_of(connection, ids, cycle.period)
     discounts = discounts_of(connection, ids)
     parts = late_parts(connection, cycle, [row.id for row in page]) if failed_again else []
     held = [part.draft_id for part in parts if part.draft_id is not None and not part.is_final]
@@ -112,7 +111,6 @@ def plan_page(
         cycle,
         [_planned(row, verdicts.get(row.id), grants.get(row.id, ())) for row in page],
         rules,
-        time_zone=time_zone,
         parts=parts,
     )
     found = FoundOfPage(list(verdicts.values()), used, late, reopened)

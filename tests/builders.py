@@ -366,7 +366,6 @@ def page_of_plan(
             connection,
             cycle,
             load_price_list(connection, TaxPolicy()),
-            time_zone="UTC",
             after_account=after,
             limit=limit,
             failed_again=failed_again,

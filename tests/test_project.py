@@ -24,6 +24,7 @@ import workflows.contracts
 from api.app import create_app
 from cli import app
 from cli_access import keys, people
+from cli_usage import usage
 from settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -249,7 +250,7 @@ def test_the_readme_names_make_targets_that_exist() -> None:
 def test_the_readme_names_every_command_and_no_other() -> None:
     commands = {command.name or command.callback.__name__ for command in app.registered_commands}
     groups = {group.name: group.typer_instance for group in app.registered_groups}
-    assert groups == {"keys": keys, "people": people}
+    assert groups == {"keys": keys, "people": people, "usage": usage}
     assert set(re.findall(r"`billwright ([a-z]+)", README)) == commands | groups.keys()
     for group, instance in groups.items():
         named = set(re.findall(rf"`(?:billwright )?{group} ([a-z]+)", README))

@@ -79,7 +79,6 @@ def plan_late_months(
     page: Sequence[Planned],
     rules: PriceList,
     *,
-    time_zone: str,
     parts: Sequence[LatePart],
 ) -> dict[int, CustomersLate]:
     """By customer id, of those who have something late. Reads, and takes back what the cycle had
@@ -106,7 +105,6 @@ def plan_late_months(
         wanted,
         {id: billed_customer(planned[id].row) for id in wanted},
         rules,
-        time_zone=time_zone,
         held=held,
     )
     found = {id: _settled(late, planned[id], cycle.period) for id, late in rated.items()}

@@ -59,7 +59,6 @@ def rate_past_months(
     customers: Mapping[int, BilledCustomer],
     rules: PriceList,
     *,
-    time_zone: str,
     held: Sequence[int],
 ) -> dict[int, LateOfCustomer]:
     """By customer id, the months `wanted` of each as they are known now.
@@ -80,7 +79,7 @@ def rate_past_months(
     found: dict[int, LateOfCustomer] = defaultdict(LateOfCustomer)
     for period, ids in sorted(by_month.items()):
         subscribed = subscriptions_of(connection, ids, period)
-        used = usage_of(connection, ids, period, time_zone)
+        used = usage_of(connection, ids, period)
         for id in ids:
             month = billed[id, period]
             currency = month.terms.currency if month.terms else customers[id].currency

@@ -313,7 +313,7 @@ async def working(product: Product, mailbox: MailServer) -> AsyncIterator[None]:
     issuing = IssuingActivities(engine, render=_render, links=links)
     gateway = CardGateway(reveal(settings.stripe_api_key) or "", api_base=settings.stripe_api_base)
     activities = Activities(
-        CycleActivities(engine, time_zone="UTC", tax_policy=TaxPolicy()),
+        CycleActivities(engine, tax_policy=TaxPolicy()),
         issuing,
         CollectionActivities(engine),
         CreditNoteActivities(engine, render=_render, issuing=issuing),

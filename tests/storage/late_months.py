@@ -60,7 +60,7 @@ def plan_month(engine: Engine, period: BillingPeriod, *, again: bool = False) ->
 
 
 def begin_issue(engine: Engine, period: BillingPeriod) -> None:
-    office = CycleActivities(engine, time_zone="UTC", tax_policy=TaxPolicy())
+    office = CycleActivities(engine, tax_policy=TaxPolicy())
     office.begin_issue(CycleStep(str(period), ACTOR))
 
 

@@ -58,7 +58,7 @@ def test_an_old_invoice_is_what_the_rules_make_of_the_usage(
         rows = connection.execute(select(customers).order_by(customers.c.account_number)).all()
         ids = [row.id for row in rows]
         subscribed = subscriptions_of(connection, ids, period)
-        used = usage_of(connection, ids, period, "UTC")
+        used = usage_of(connection, ids, period)
         old = {
             row.customer_id: row
             for row in connection.execute(

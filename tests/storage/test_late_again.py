@@ -72,7 +72,6 @@ def plan_uncommitted(connection: Connection) -> None:
         connection,
         load_cycle(connection, MARCH, for_update=True),
         load_price_list(connection, TaxPolicy()),
-        time_zone="UTC",
         after_account="",
         limit=10,
         failed_again=False,

@@ -48,7 +48,6 @@ def plan(connection: Connection) -> None:
         connection,
         load_cycle(connection, FEBRUARY, for_update=True),
         load_price_list(connection, TaxPolicy()),
-        time_zone="UTC",
         after_account="",
         limit=10,
         failed_again=False,

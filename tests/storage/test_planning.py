@@ -28,10 +28,12 @@ from storage.planning import Cycle, PageOfPlan, number_drafts, plan_page
 from storage.posting import issue_invoice
 from storage.price_list import load_price_list
 from storage.tables import billing_cycle_items, billing_events, customers, invoices
+from storage.usage.rollups import rebuild_rollups
 from tests.builders import (
     ACTOR,
     FEBRUARY,
     FRENCH,
+    ISSUED_ON,
     NOW,
     Subscriber,
     customer_row,
@@ -308,6 +310,7 @@ def test_a_failed_draft_with_nothing_left_to_bill_becomes_void(
     with transaction(engine) as connection:
         fail_item(connection, draft_1047, code="pdf", reason="No PDF could be made.", actor=ACTOR)
         connection.execute(text("DELETE FROM billing_events"))
+        rebuild_rollups(connection, time_zone="UTC", by=ACTOR, business_date=ISSUED_ON)
         connection.execute(text("DELETE FROM subscriptions"))
         cycle = load_cycle(connection, FEBRUARY)
     assert plan_all(engine, cycle, failed_again=True).skipped == 1
@@ -330,11 +333,11 @@ def test_usage_counts_in_the_sellers_month(engine: Engine, february: OpenCycle) 
             text("UPDATE billing_events SET occurred_at = CAST(:at AS timestamptz)"),
             {"at": first_of_march_in_berlin},
         )
+        rebuild_rollups(connection, time_zone="Europe/Berlin", by=ACTOR, business_date=ISSUED_ON)
         done = plan_page(
             connection,
             load_cycle(connection, FEBRUARY),
             load_price_list(connection, TaxPolicy()),
-            time_zone="Europe/Berlin",
             after_account="",
             limit=9,
             failed_again=False,
@@ -365,7 +368,7 @@ def test_a_page_waits_for_another_attempt_at_the_same_cycle(
     impatient = create_engine(
         database_url, connect_args={"options": "-c lock_timeout=50", "prepare_threshold": None}
     )
-    office = CycleActivities(impatient, time_zone="UTC", tax_policy=TaxPolicy())
+    office = CycleActivities(impatient, tax_policy=TaxPolicy())
     with transaction(engine) as connection:
         load_cycle(connection, FEBRUARY, for_update=True)
         with pytest.raises(OperationalError, match="lock timeout"):
@@ -401,4 +404,5 @@ def test_a_retry_rates_the_skipped_again(engine: Engine, february: OpenCycle) ->
                 event_id="late",
             )
         )
+        rebuild_rollups(connection, time_zone="UTC", by=ACTOR, business_date=ISSUED_ON)
     assert plan_all(engine, cycle, failed_again=True).drafted == 1
