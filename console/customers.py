@@ -131,9 +131,11 @@ async def answer(
 ) -> Response:
     """The customer's page: with the notice `done`, or with the form and why it was refused."""
     try:
-        await asked
+        told = await asked
     except FormRefused as refused:
         return await _page(visit, account, form, refused)
+    if late := (told or {}).get("counts_late"):
+        done += f" The next cycle bills or gives back the difference for {', '.join(late)}."
     return visit.done(under("/console/customers", account), done)
 
 

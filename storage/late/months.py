@@ -81,19 +81,19 @@ MONTHS_TO_RATE = text("""
               WHERE rated.customer_id = reopened.customer_id AND rated.month = past.month
                 AND (rated.invoice_id IS NULL OR rated.invoice_id <> ALL(:held)))
     )
+    -- looked up one by one, since changes are few among the many months that are looked at
     SELECT changed.customer_id, changed.month
     FROM changed
-    LEFT JOIN billing_cycle_items item ON item.cycle_id = changed.cycle_id
-        AND item.customer_id = changed.customer_id AND item.part = ''
-    LEFT JOIN invoices own ON own.id = item.invoice_id
-    WHERE (item.outcome IS NULL OR item.outcome = 'skipped'
-           OR (item.outcome = 'issued' AND own.status <> 'void'))
-      AND NOT EXISTS (
-          SELECT FROM invoices elsewhere
-          WHERE elsewhere.customer_id = changed.customer_id
-            AND elsewhere.period_start = changed.month AND elsewhere.kind = 'regular'
-            AND elsewhere.status <> 'void'
-            AND elsewhere.cycle_id IS DISTINCT FROM changed.cycle_id)
+    WHERE coalesce((
+              SELECT item.outcome = 'skipped' OR (item.outcome = 'issued' AND own.status <> 'void')
+              FROM billing_cycle_items item LEFT JOIN invoices own ON own.id = item.invoice_id
+              WHERE item.cycle_id = changed.cycle_id
+                AND item.customer_id = changed.customer_id AND item.part = ''), true)
+      AND (SELECT count(*) FROM invoices elsewhere
+           WHERE elsewhere.customer_id = changed.customer_id
+             AND elsewhere.period_start = changed.month AND elsewhere.kind = 'regular'
+             AND elsewhere.status <> 'void'
+             AND elsewhere.cycle_id IS DISTINCT FROM changed.cycle_id) = 0
     ORDER BY 1, 2
 """)
 """Months whose issue has begun, of which a counter was touched since they were last rated, or that

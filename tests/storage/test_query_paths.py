@@ -19,6 +19,7 @@ from storage.collection import _CASE as CASE
 from storage.customers import USAGE_OF_CUSTOMERS
 from storage.engine import transaction
 from storage.invoices import InvoiceFilter, Overdue, page_of
+from storage.late.months import MONTHS_TO_RATE
 from storage.master_data.billed_months import _last_billed as last_billed
 from storage.reports.collections_queries import CASES, RECEIVABLES
 from storage.review import _QUEUE as QUEUE
@@ -57,6 +58,18 @@ ROWS = """
 
     INSERT INTO billing_cycle_items (cycle_id, customer_id, account_number, outcome, invoice_id)
     SELECT cycle_id, customer_id, customer_id::text, 'issued', id FROM invoices;
+
+    UPDATE billing_cycles SET issue_began_at = now();
+    INSERT INTO usage_monthly (month, customer_id, metric, quantity)
+    SELECT period_start, customer_id, 'api_calls', 1 FROM invoices;
+    INSERT INTO billed_usage (cycle_id, invoice_id, customer_id, month, metric, quantity, changes)
+    SELECT cycle_id, id, customer_id, period_start, 'api_calls', 1, (id % 5000 > 0)::int
+    FROM invoices;
+    INSERT INTO rated_months (cycle_id, customer_id, month, invoice_id, reopened)
+    SELECT cycle_id, customer_id, period_start, id, 0 FROM invoices;
+    INSERT INTO reopened_months (customer_id, from_month, to_month, reason, person)
+    SELECT 1 + n % 400, '2025-01-01', '2025-02-01', 'contract', 'Ada'
+    FROM generate_series(1, 400) n;
 """
 
 COLLECTED = """
@@ -233,6 +246,9 @@ BIG = {
     "instructions",
     "checkout_sessions",
     "credit_notes",
+    "usage_monthly",
+    "billed_usage",
+    "rated_months",
 }
 
 
@@ -341,6 +357,15 @@ def test_the_last_month_that_was_billed_is_found_by_index(
     nodes = plan_of(filled, as_text(filled, last_billed(condition, recent)))
     assert read_as_a_whole(nodes) == set()
     assert "billing_cycle_items_of_invoice" in indexes(nodes)
+
+
+def test_months_to_rate_anew_are_found_by_index(filled: Engine) -> None:
+    values = {"period": date(2026, 3, 1), "customers": list(range(1, 101)), "held": [0]}
+    nodes = plan_of(filled, MONTHS_TO_RATE.text, **values)
+    assert read_as_a_whole(nodes) == set()
+    assert {"usage_monthly_pkey", "billed_usage_of_customer", "reopened_months_of_customer"} <= (
+        indexes(nodes)
+    )
 
 
 # --- looking for invoices
