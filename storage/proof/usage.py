@@ -90,10 +90,11 @@ def _left_over(row: Row[Any], rest: Decimal, by_counter: Decimal) -> tuple[str, 
         return "its invoice was taken back", by_counter, _AMISS
     if row.reason_code == "already_invoiced" and row.changes_rated is None:
         return "billed by an older system", by_counter, _AMISS
-    if rest and row.changes_rated == row.changes:
+    if row.changes_rated == row.changes:
         return _WAITING, _NOTHING, _FORGOTTEN
-    certain, perhaps = row.came_after, (row.perhaps_less, row.perhaps_more)
-    arrived = max(certain + perhaps[0], min(rest, certain + perhaps[1]))
+    # what came since the plan, less what was rated of that by later plans
+    certain = row.came_after - row.late - row.planned - row.uncharged
+    arrived = max(certain + row.perhaps_less, min(rest, certain + row.perhaps_more))
     return _WAITING, arrived, _AMISS
 
 

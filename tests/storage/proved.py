@@ -7,6 +7,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, text
 
 from domain.crediting import RefundTo
+from domain.periods import BillingPeriod
 from domain.proof import Difference, Equation, Proof
 from storage.banking import store_statement
 from storage.crediting import CreditRequest, credit_invoice
@@ -91,8 +92,8 @@ def number_of(connection: Connection, account: str) -> str:
     return str(number)
 
 
-def prove(connection: Connection) -> Proof:
-    scope = begin_proof(connection, FEBRUARY, as_of=ON, time_zone="UTC", currency="USD")
+def prove(connection: Connection, month: BillingPeriod = FEBRUARY) -> Proof:
+    scope = begin_proof(connection, month, as_of=ON, time_zone="UTC", currency="USD")
     return prove_books(connection, scope)
 
 

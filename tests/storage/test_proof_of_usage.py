@@ -15,10 +15,12 @@ from sqlalchemy import Connection, Engine, text
 
 from domain import charges
 from domain.lines import RatedLine
+from domain.periods import BillingPeriod
 from domain.proof import Equation, ProofStatus
 from storage.engine import transaction
 from storage.importing.directory import import_directory
 from tests.builders import (
+    FEBRUARY,
     FRENCH,
     NOW,
     Subscriber,
@@ -27,14 +29,17 @@ from tests.builders import (
     write_billing_files,
     write_csv,
 )
-from tests.storage.proved import bill_and_close, bill_rich_month, prove, shown
+from tests.storage.late_months import MARCH, bill_month, use
+from tests.storage.proved import behind_its_back, bill_and_close, bill_rich_month, prove, shown
 
 BILLED = Equation.USAGE_BILLED
 
 
-def parts(connection: Connection, equation: Equation = BILLED) -> dict[str, str]:
-    """What the found side of the month's calls is made of."""
-    proof = prove(connection)
+def parts(
+    connection: Connection, equation: Equation = BILLED, month: BillingPeriod = FEBRUARY
+) -> dict[str, str]:
+    """What the found side of the month's calls is made of, where the month balances."""
+    proof = prove(connection, month)
     assert proof.differences == (), shown(proof.differences)
     (row,) = [row for row in proof.equations if row.equation is equation]
     assert sum(part.amount for part in row.parts) == row.left
@@ -146,6 +151,70 @@ def test_a_customer_who_came_behind_the_bill_is_the_next_cycles(
             "invoiced": "1",
             "new since; the next cycle bills them": "1",
         }
+
+
+@pytest.fixture
+def two_months(engine: Engine, tmp_path: Path) -> Callable[[int, int], Connection]:
+    """February billed with 20,000 calls, of which more or less come late, then March."""
+    bill_and_close(engine, tmp_path / "files", [Subscriber("1001", 20_000, ("premium-support",))])
+
+    def bill_march(late: int, march: int) -> Connection:
+        use(engine, "1001", FEBRUARY, late)
+        if march:
+            use(engine, "1001", MARCH, march)
+        bill_month(engine, MARCH)
+        return engine.connect()
+
+    return bill_march
+
+
+def test_what_came_late_is_billed_with_the_next_month_and_rated_as_one(
+    two_months: Callable[[int, int], Connection],
+) -> None:
+    with two_months(200_000, 50_000) as connection:
+        assert parts(connection) == {
+            "billed at a price": "10000",
+            "billed and free: inside a free tier": "10000",
+            "billed late, with a later invoice": "200000",
+        }
+        assert parts(connection, Equation.UNITS_PRICED) == {"free": "10000", "at a price": "210000"}
+        assert parts(connection, month=MARCH) == {
+            "billed at a price": "40000",
+            "billed and free: inside a free tier": "10000",
+        }
+
+
+def test_what_was_corrected_behind_its_bill_is_taken_back_in_its_own_month(
+    two_months: Callable[[int, int], Connection],
+) -> None:
+    with two_months(-5_000, 50_000) as connection:
+        assert parts(connection) == {
+            "billed at a price": "10000",
+            "billed and free: inside a free tier": "10000",
+            "billed late, with a later invoice": "-5000",
+        }
+        assert parts(connection, Equation.RATED_AGAIN) == {"rated a second time": "104.00"}
+
+
+def test_what_arrives_behind_what_was_billed_late_waits_again(
+    two_months: Callable[[int, int], Connection], engine: Engine
+) -> None:
+    with two_months(200_000, 50_000):
+        use(engine, "1001", FEBRUARY, 7)
+    with engine.connect() as connection:
+        found = parts(connection)
+    assert found["billed late, with a later invoice"] == "200000"
+    assert found["arrived since; the next cycle bills it"] == "7"
+
+
+def test_late_units_that_a_line_leaves_out_are_named(
+    two_months: Callable[[int, int], Connection],
+) -> None:
+    with two_months(200_000, 50_000) as connection:
+        behind_its_back(connection, "DELETE FROM invoice_line_items WHERE kind = 'late'")
+        wrong = [row for row in prove(connection).differences]
+    (row,) = [row for row in wrong if row.equation is Equation.RATED_AGAIN]
+    assert (row.account_number, row.expected, row.found) == ("1001", D("150.00"), D("10.00"))
 
 
 WRONGED = [*(Subscriber(str(2001 + n), 666_000) for n in range(11)), Subscriber("2012", 674_000)]
