@@ -28,6 +28,9 @@ MOST_EVENTS = 10_000
 LARGEST_BYTES = 20_000_000
 """Of a batch, as it is sent and as it is unpacked."""
 JSON, NDJSON = "application/json", "application/x-ndjson"
+_EXACT_BELOW = 10**9
+"""A number with a fraction keeps 15 digits, six of which are decimals."""
+_TOO_LARGE = 10**15
 _CUT_AT = 200  # characters of what is shown of a bad event's id
 
 _Name = Annotated[
@@ -62,7 +65,7 @@ class Decoded(NamedTuple):
     malformed: list[Judged]
 
 
-_BATCH, _EVENT = TypeAdapter(_Batch), TypeAdapter(_Event)
+_BATCH, _LINES, _EVENT = TypeAdapter(_Batch), TypeAdapter(list[_Event]), TypeAdapter(_Event)
 _REASONS = {"event_id": BAD_EVENT_ID, "quantity": BAD_QUANTITY}
 
 
@@ -95,7 +98,7 @@ def decode(body: bytes, content_type: str) -> Decoded:
     kind = content_type.partition(";")[0].strip().lower()
     if kind == NDJSON:
         lines = [line for line in body.split(b"\n") if line.strip()]
-        events = _read(b'{"events":[' + b",".join(lines) + b"]}")
+        events = _read_lines(lines)
         if events is None or len(events) != len(lines):
             return _line_by_line(lines)
     elif kind == JSON:
@@ -112,6 +115,16 @@ def _read(body: bytes) -> list[_Event] | None:
     """The events of a batch; None where one of them, or the batch, is none."""
     try:
         return _BATCH.validate_json(body)["events"]
+    except ValidationError:
+        return None
+
+
+def _read_lines(lines: Sequence[bytes]) -> list[_Event] | None:
+    """As `_read`. Within a bare list no line can end the list of events and begin another, which
+    would be read in its place.
+    """
+    try:
+        return _LINES.validate_json(b"[" + b",".join(lines) + b"]")
     except ValidationError:
         return None
 
@@ -165,8 +178,8 @@ def _decoded(places: Sequence[int], events: Sequence[_Event], malformed: list[Ju
     for place, event in zip(places, events, strict=True):
         quantity = _as_text(event["quantity"])
         if quantity is None:
-            reason = f"quantity: {event['quantity']!r} {BAD_QUANTITY}"
-            malformed.append(_rejected(place, event["event_id"], reason))
+            reason = _why_no_quantity(event["quantity"])
+            malformed.append(_rejected(place, event["event_id"], f"quantity: {reason}"))
             continue
         sent.append(
             SentEvent(
@@ -185,8 +198,16 @@ def _as_text(quantity: str | float) -> str | None:
     """As digits, exactly as it was sent; None for a number that is no quantity."""
     if isinstance(quantity, str):
         return quantity
+    if isinstance(quantity, float) and quantity >= _EXACT_BELOW:
+        return None
     digits = repr(quantity) if isinstance(quantity, int) else f"{Decimal(repr(quantity)):f}"
     return digits if QUANTITY.fullmatch(digits) else None
+
+
+def _why_no_quantity(number: object) -> str:
+    if isinstance(number, float) and _EXACT_BELOW <= number < _TOO_LARGE:
+        return f"{number!r} is not kept exactly as a number with a fraction; send it as text"
+    return f"{number!r} {BAD_QUANTITY}"
 
 
 def _why(refusal: ValidationError) -> str:

@@ -103,6 +103,7 @@ async def test_each_event_is_answered_for(meter: Product) -> None:
         ({"quantity": "-1"}, "quantity: is not a quantity"),
         ({"quantity": True}, "quantity: "),
         ({"quantity": 1e300}, "quantity: 1e+300 is not a quantity"),
+        ({"quantity": 1234567890.25}, "quantity: 1234567890.25 is not kept exactly"),
         ({"quantity": "0.0000001"}, "quantity: is not a quantity"),
         ({"quantity": None}, "quantity: "),
         ({"qty": 1}, "qty: Extra inputs"),
@@ -139,6 +140,13 @@ async def test_one_event_a_line_packed_or_not(meter: Product) -> None:
     )
     assert again.json()["duplicates"] == 3
     assert units(meter) == 30
+
+
+async def test_a_line_cannot_take_the_place_of_the_events_before_it(meter: Product) -> None:
+    body = f'{json.dumps(event())}],"events":[{json.dumps(event("e-2"))}'.encode()
+    taken = (await send_bytes(meter, body, Content_Type=NDJSON)).json()
+    assert (taken["accepted"], taken["rejected"]) == (0, 1)
+    assert units(meter) == 0
 
 
 async def test_two_events_in_a_line_are_no_way_to_send_more(meter: Product) -> None:
@@ -187,6 +195,15 @@ async def test_too_many_events_are_refused_whole(meter: Product) -> None:
 async def test_too_many_bytes_are_refused_while_they_come(meter: Product) -> None:
     answer = await send_bytes(meter, b" " * (LARGEST_BYTES + 1), Content_Type=JSON)
     assert_problem(answer, 413, "20,000,000 bytes")
+
+
+@given(st.decimals(0, 10**16, places=6) | st.decimals(0, 100, places=8))
+def test_a_number_counts_as_it_was_written_or_not_at_all(quantity: Decimal) -> None:
+    """A number of JSON with a fraction may have more digits than whoever reads it keeps."""
+    written = json.dumps(event(quantity="?")).replace('"?"', f"{quantity:f}")
+    decoded = decode(f'{{"events": [{written}]}}'.encode(), JSON)
+    assert [Decimal(sent.quantity) for sent in decoded.events] in ([quantity], [])
+    assert len(decoded.events) + len(decoded.malformed) == 1
 
 
 @given(
