@@ -80,6 +80,16 @@ class Settings(BaseSettings):
     """YYYY-MM: no earlier month is billed by itself. Needed while no month has a cycle."""
     pause_before_issue: bool = False
     """Whether the plan of a month that is billed by itself waits to be read."""
+    approval_required: bool = False
+    """Whether every plan is to be approved from its preview before it is issued."""
+    approval_by_another: bool = False
+    """Whether who started a cycle, or had it retried, may not approve what it is to issue."""
+    standing_out_percent: Decimal = Field(Decimal(50), ge=0)
+    standing_out_amount: Decimal = Field(Decimal(50), ge=0)
+    """By how much at least a customer's month differs from what is usual to stand out of a plan, by
+    both; the amount is in the invoice's currency."""
+    standing_out_whole_percent: Decimal = Field(Decimal(20), ge=0)
+    """By how much at least a sum of the whole plan differs from the last month's to stand out."""
     churn_threshold_percent: Decimal = Field(Decimal(10), gt=0, lt=100)
     """The least fall of usage per day, two months running, that flags a customer."""
     reporting_currency: str = Field("USD", pattern="^[A-Z]{3}$")

@@ -191,6 +191,7 @@ async def _keep_schedules(client: Client, settings: Settings) -> None:
             calendar,
             terms_days=settings.payment_terms_days,
             pause_before_issue=settings.pause_before_issue,
+            approval_required=settings.approval_required,
             customers_in_flight=settings.customers_in_flight,
             customers_per_page=settings.customers_per_page,
         ),

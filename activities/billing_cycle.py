@@ -6,6 +6,7 @@ from temporalio import activity
 from domain.periods import BillingPeriod
 from domain.tax import TaxPolicy
 from storage import cycles, discarding, planning
+from storage.approval import require_approved
 from storage.drafts import drafts_to_issue
 from storage.engine import transaction
 from storage.late.credits import ask_for_credits
@@ -43,6 +44,7 @@ class CycleActivities:
                 terms_days=order.terms_days,
                 hold_reminders=order.hold_reminders,
                 pause_before_issue=order.pause_before_issue,
+                approval_required=order.approval_required,
                 actor=order.requested_by,
             )
 
@@ -71,8 +73,9 @@ class CycleActivities:
     def begin_issue(self, step: CycleStep) -> None:
         period = BillingPeriod.parse(step.period)
         with transaction(self._engine) as connection:
-            cycles.move_cycle(connection, period, "issuing", actor=step.actor)
             cycle = cycles.load_cycle(connection, period, for_update=True)
+            require_approved(connection, cycle)
+            cycles.move_cycle(connection, period, "issuing", actor=step.actor)
             ask_for_credits(connection, cycle.id, person=step.actor)
 
     @activity.defn(no_thread_cancel_exception=True)

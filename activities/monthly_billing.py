@@ -40,7 +40,8 @@ def _cycle_order(month: NextMonth, order: MonthlyBillingOrder, today: date) -> C
         {
             "issued_on": today,
             "terms_days": order.terms_days,
-            "pause_before_issue": order.pause_before_issue,
+            "pause_before_issue": order.pause_before_issue or order.approval_required,
+            "approval_required": order.approval_required,
         }
         if begun is None
         else {
@@ -48,6 +49,7 @@ def _cycle_order(month: NextMonth, order: MonthlyBillingOrder, today: date) -> C
             "terms_days": begun.terms_days,
             "hold_reminders": begun.hold_reminders,
             "pause_before_issue": begun.pause_before_issue and not begun.issue_began,
+            "approval_required": begun.approval_required,
         }
     )
     return CycleOrder(

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Engine
 
-from domain.errors import Conflict, InvalidValue
+from domain.errors import Conflict, InvalidField, InvalidValue
 from domain.periods import BillingPeriod, BusinessCalendar
 from settings import Settings
 from storage import cycles
@@ -33,12 +33,14 @@ def order_cycle(
     issued_on: date | None = None,
     hold_reminders: bool | None = None,
     pause_before_issue: bool | None = None,
+    approval_required: bool | None = None,
 ) -> CycleOrder:
     """The order for a cycle. What is None is as the period's cycle has it, where there is one;
-    else the date of `now` in the seller's zone, and False.
+    else the date of `now` in the seller's zone, the setting for the approval, and False.
 
     Raises PeriodNotOver, InvalidValue for invoices dated inside their period or more than a year
-    ahead, Conflict while there is no seller data and where a plan waits that was made otherwise.
+    ahead and where the approval is waived that the setting requires, Conflict while there is no
+    seller data and where a plan waits that was made otherwise.
     """
     period.require_over(now, settings.seller_time_zone)
     today = now.astimezone(ZoneInfo(settings.seller_time_zone)).date()
@@ -54,12 +56,20 @@ def order_cycle(
         hold_reminders = cycle is not None and cycle.hold_reminders
     if pause_before_issue is None:
         pause_before_issue = cycle is not None and cycle.pause_before_issue
+    if approval_required is None:
+        approval_required = cycle.approval_required if cycle else settings.approval_required
+    elif settings.approval_required and not approval_required:
+        raise InvalidField(
+            "approval_required",
+            "every plan is to be approved here (BILLWRIGHT_APPROVAL_REQUIRED); leave it out.",
+        )
     order = CycleOrder(
         period=str(period),
         issued_on=date_of_issue,
         terms_days=settings.payment_terms_days,
         hold_reminders=hold_reminders,
-        pause_before_issue=pause_before_issue,
+        pause_before_issue=pause_before_issue or approval_required,
+        approval_required=approval_required,
         requested_by=requested_by,
         **_ways_of_work(settings),
     )
@@ -72,7 +82,7 @@ def _require_the_same(order: CycleOrder, cycle: Cycle) -> None:
     """Raises Conflict where the waiting plan would not become what is ordered."""
     differences = [
         f"{name} is {_written(planned)}, not {_written(ordered)}"
-        for name in ("issued_on", "hold_reminders", "pause_before_issue")
+        for name in ("issued_on", "hold_reminders", "pause_before_issue", "approval_required")
         if (ordered := getattr(order, name)) != (planned := getattr(cycle, name))
     ]
     if differences:

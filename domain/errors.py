@@ -44,6 +44,66 @@ class Conflict(BillwrightError):
     code = "conflict"
 
 
+class PlanNotApproved(Conflict):
+    """A plan that is to be approved before its issue is not approved as it stands.
+
+    `drafts`: how many of its drafts are not.
+    """
+
+    code = "not_approved"
+
+    def __init__(self, period: str, drafts: int) -> None:
+        super().__init__(
+            f"The plan of {period} is to be approved before it is issued, and "
+            f"{drafts:,} of its drafts are not; read its preview and approve it."
+        )
+
+
+class NotApproved(Conflict):
+    """A draft that came about, such as by a retry, behind the approval of its cycle."""
+
+    code = "not_approved"
+
+    def __init__(self, number: str, total: Decimal, currency: str) -> None:
+        super().__init__(
+            f"{number}, {total:f} {currency}, came about after the plan was approved; approve "
+            "what is new in its preview, then retry."
+        )
+
+
+class NotAsApproved(Conflict):
+    """A draft that is no longer what was approved: its total, or what the total is for."""
+
+    code = "not_as_approved"
+
+    def __init__(self, number: str, approved: str, present: str) -> None:
+        differs = (
+            f"comes to {present} now"
+            if approved != present
+            else "has other lines, dates or customer's data now, though the same total"
+        )
+        super().__init__(
+            f"{number} was approved at {approved} and {differs}; approve what changed in its "
+            "preview, then retry."
+        )
+
+
+class PlanChanged(Conflict):
+    """An approval of drafts that are no longer the ones that were read."""
+
+    code = "plan_changed"
+
+    def __init__(self, period: str, read: str, present: str) -> None:
+        differs = (
+            f"{read} when you read it, and {present} now"
+            if read != present
+            else f"{present} still, but not the same ones"
+        )
+        super().__init__(
+            f"digest: what is to be approved of {period} was {differs}; read its preview again."
+        )
+
+
 class NoFirstMonth(Conflict):
     """Months are to be billed by themselves, and nothing says which is the first."""
 

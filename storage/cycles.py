@@ -103,11 +103,12 @@ def open_cycle(
     terms_days: int,
     hold_reminders: bool,
     pause_before_issue: bool = False,
+    approval_required: bool = False,
     actor: str,
 ) -> Cycle:
     """The period's cycle, made if there is none; one that was closed is opened again, for a retry.
 
-    Its dates and terms stay as they were.
+    Its dates and terms stay as they were. A plan that is to be approved waits to be read.
     """
     opened = connection.execute(
         insert(billing_cycles)
@@ -117,7 +118,8 @@ def open_cycle(
             issued_on=issued_on,
             terms_days=terms_days,
             hold_reminders=hold_reminders,
-            pause_before_issue=pause_before_issue,
+            pause_before_issue=pause_before_issue or approval_required,
+            approval_required=approval_required,
         )
         .on_conflict_do_nothing(index_elements=["period_start"])
         .returning(billing_cycles.c.id)
@@ -157,6 +159,7 @@ def load_cycle(connection: Connection, period: BillingPeriod, *, for_update: boo
         row.hold_reminders,
         row.pause_before_issue,
         issue_began=row.issue_began_at is not None,
+        approval_required=row.approval_required,
     )
 
 

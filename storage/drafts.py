@@ -38,6 +38,7 @@ class Cycle:
     hold_reminders: bool
     pause_before_issue: bool
     issue_began: bool
+    approval_required: bool = False
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from domain.errors import Conflict, NotFound
 from domain.invoice import nothing_to_pay
 from storage import audit, receivables
 from storage.allocation import add_credit, apply_credit
+from storage.approval import require_as_approved
 from storage.collection import LockedInvoice, begin_collection, load_case
 from storage.tables import billing_cycle_items, invoices
 
@@ -33,12 +34,14 @@ def issue_invoice(
     One of 0.00 or less, or that the credit covers, is settled at once; what one is below zero, as
     where a paid year ended early, becomes the customer's credit. `on_hold`: no reminder
     goes out until it is released. An invoice that was posted before is left as it is.
-    Raises Conflict for a void one.
+    Raises Conflict for a void one, and NotApproved or NotAsApproved where its cycle is to be
+    approved and it is not what was approved.
     """
     row = _locked(connection, number)
     if row.status == "void":
         raise Conflict(f"{number} is void and cannot be issued.")
     if row.status == "draft":
+        require_as_approved(connection, row)
         connection.execute(
             update(invoices)
             .where(invoices.c.id == row.id)

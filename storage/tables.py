@@ -323,6 +323,30 @@ billing_cycles = Table(
     _at("planned_at", null=True),
     _at("issue_began_at", null=True),
     _at("closed_at", null=True),
+    _flag("approval_required", default=False),
+)
+
+cycle_approvals = Table(
+    "cycle_approvals",
+    metadata,
+    _id(),
+    _ref("cycle_id"),
+    _text("digest"),
+    _whole("drafts"),
+    _text("person"),
+    _text("note"),
+    _day("business_date"),
+    _now("approved_at"),
+)
+
+approved_drafts = Table(
+    "approved_drafts",
+    metadata,
+    Column("invoice_id", BigInteger, primary_key=True),
+    Column("approval_id", BigInteger, primary_key=True),
+    _text("currency"),
+    _amount("total"),
+    _text("digest"),
 )
 
 billing_cycle_items = Table(
@@ -455,6 +479,7 @@ planned_credits = Table(
     _text("reason"),
     _ref("instruction_id", null=True),
     _now("created_at"),
+    _ref("approval_id", null=True),
 )
 
 receivable_entries = Table(

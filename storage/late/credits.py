@@ -1,11 +1,11 @@
 """What a plan gives back, asked of the invoices that billed it once its issue begins."""
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, not_, or_, select, update
 
 from domain.crediting import RefundTo
 from domain.instructions import InstructionKind
 from storage.instructions import ask
-from storage.tables import invoices, planned_credits
+from storage.tables import billing_cycles, invoices, planned_credits
 
 
 def ask_for_credits(connection: Connection, cycle_id: int, *, person: str) -> int:
@@ -13,13 +13,15 @@ def ask_for_credits(connection: Connection, cycle_id: int, *, person: str) -> in
     how many were asked for.
 
     The caller holds the cycle's row. Each is asked for once, under a key of its own, and the sweep
-    wakes the invoice's workflow.
+    wakes the invoice's workflow. Where the cycle is to be approved, those that are not are left.
     """
     planned = planned_credits
     waiting = connection.execute(
         select(planned, invoices.c.number)
         .join(invoices, invoices.c.id == planned.c.invoice_id)
+        .join(billing_cycles, billing_cycles.c.id == planned.c.cycle_id)
         .where(
+            or_(not_(billing_cycles.c.approval_required), planned.c.approval_id.is_not(None)),
             planned.c.cycle_id == cycle_id,
             planned.c.instruction_id.is_(None),
             planned.c.net > 0,

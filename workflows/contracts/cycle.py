@@ -18,6 +18,7 @@ class CycleOrder:
         terms_days: days from `issued_on` to the due date, which is inclusive.
         hold_reminders: no collection step fires until the cycle is released.
         pause_before_issue: the plan waits to be read; `resume` issues it.
+        approval_required: nothing is issued that was not approved; goes with pause_before_issue.
         customers_in_flight: customers billed at the same time, at most.
         customers_per_page: customers rated, or listed, by one activity.
         pages_per_run: pages issued before the workflow continues as new.
@@ -37,6 +38,7 @@ class CycleOrder:
     pages_per_run: int = 10
     requested_by: str = "billing-cycle"
     opens: bool = True
+    approval_required: bool = False
     position: "CyclePosition | None" = None
 
 
@@ -199,7 +201,10 @@ def finish_plan(step: CycleStep) -> int:
 
 @activity.defn
 def begin_issue(step: CycleStep) -> None:
-    """Marks the cycle as issuing, and asks for the credit notes that its plan gives back by."""
+    """Marks the cycle as issuing, and asks for the credit notes that its plan gives back by.
+
+    Refused while the plan is to be approved first.
+    """
     raise NotImplementedError
 
 

@@ -17,8 +17,8 @@ class MonthlyBillingOrder:
     Attributes:
         rule: which months those are.
         calendar: real days; its zone is the seller's.
-        terms_days, pause_before_issue, customers_in_flight, customers_per_page: of the cycles, as
-            in `CycleOrder`.
+        terms_days, pause_before_issue, approval_required, customers_in_flight, customers_per_page:
+            of the cycles, as in `CycleOrder`.
     """
 
     rule: MonthlyRule = field(default_factory=MonthlyRule)
@@ -27,6 +27,7 @@ class MonthlyBillingOrder:
     pause_before_issue: bool = False
     customers_in_flight: int = 10
     customers_per_page: int = 100
+    approval_required: bool = False
 
 
 @dataclass(frozen=True)
