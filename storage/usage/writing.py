@@ -13,6 +13,7 @@ from psycopg import Cursor
 from sqlalchemy import Connection, text
 
 from domain.periods import BillingPeriod
+from storage.usage.counting import COUNTED
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def other_content(
     return {row.line: (row.event_id, row.other) for row in rows}
 
 
-_WRITE = text("""
+_WRITE = text(f"""
     WITH incoming AS MATERIALIZED (
         SELECT DISTINCT ON (event.event_id)
                event.*, customers.id AS customer_id,
@@ -114,20 +115,7 @@ _WRITE = text("""
             (event_id, account_number, metric, occurred_at, quantity, received_by)
         SELECT event_id, account_number, metric, occurred_at, quantity, :by
         FROM fresh WHERE customer_id IS NULL
-    ), by_day AS (
-        INSERT INTO usage_daily (customer_id, metric, day, quantity)
-        SELECT customer_id, metric, day, sum(quantity) FROM added
-        GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
-        ON CONFLICT (customer_id, metric, day)
-        DO UPDATE SET quantity = usage_daily.quantity + excluded.quantity
-    ), by_month AS (
-        INSERT INTO usage_monthly (month, customer_id, metric, quantity)
-        SELECT date_trunc('month', day)::date, customer_id, metric, sum(quantity) FROM added
-        GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
-        ON CONFLICT (month, customer_id, metric)
-        DO UPDATE SET quantity = usage_monthly.quantity + excluded.quantity,
-                      changes = usage_monthly.changes + 1
-    )
+    ), {COUNTED}
     SELECT 'new' AS what, date_trunc('month', day)::date AS month, min(day) AS day,
            count(*) AS events, NULL AS line
     FROM added GROUP BY 2
@@ -136,7 +124,7 @@ _WRITE = text("""
     UNION ALL
     SELECT 'doubled', NULL, NULL, NULL, line
     FROM incoming_usage WHERE line NOT IN (SELECT line FROM fresh)
-""")
+""")  # noqa: S608 - of constants
 
 _OTHER_CONTENT = text("""
     WITH event AS (
