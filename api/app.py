@@ -28,8 +28,10 @@ from api import (
     proof,
     reports,
     review,
+    set_aside,
     subscriptions,
     tax_rates,
+    usage_corrections,
     usage_events,
     webhooks,
 )
@@ -70,7 +72,8 @@ def create_app(open_services: Callable[[], AbstractAsyncContextManager[Services]
     ):
         app.include_router(reading.router, responses=refusals)
     master_data = (customers, plans, subscriptions, discounts, prepaid, tax_rates)
-    for acting in (cycles, proof, instructions, bank, *master_data):
+    usage = (usage_corrections, set_aside)
+    for acting in (cycles, proof, instructions, bank, *master_data, *usage):
         app.include_router(acting.router, responses=refusals | problems.responses(409))
     app.include_router(usage_events.router, responses=refusals | problems.responses(409, 413))
     app.include_router(payer_pages.router)

@@ -61,6 +61,7 @@ class AttentionOut(Schema):
                 },
                 "held_invoices": {"count": 0, "amounts": []},
                 "undelivered_emails": 1,
+                "set_aside_events": 12,
                 "failed_customers": [{"period": "2026-02", "failed": 2}],
                 "unbilled_periods": ["2026-03"],
                 "running_cycles": [{"period": "2026-02", "status": "issuing"}],
@@ -86,6 +87,10 @@ class AttentionOut(Schema):
     undelivered_emails: int = Field(
         description="E-mails that the mail server refused, or has not taken for more than a day, "
         "where no later one about the same invoice went out."
+    )
+    set_aside_events: int = Field(
+        description="Usage events of accounts that nobody had when they came, and of which nobody "
+        "has said yet whose they are."
     )
     failed_customers: list[FailedCustomersOut] = Field(
         description="Cycles with customers who could not be billed, the newest period first."

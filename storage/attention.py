@@ -12,6 +12,7 @@ from domain.periods import BillingPeriod
 from storage.proof.records import UnprovedMonth, unproved_months
 from storage.receivables import IS_OPEN
 from storage.tables import bank_transactions, billing_cycles, invoices
+from storage.usage.set_aside import count_waiting
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class Attention:
         failed_customers, running_cycles, unproved_months: the newest period first.
         undelivered_emails: refused by the mail server, or not taken by it for more than a day,
             where no later one about the same invoice went out.
+        set_aside_events: usage of accounts that nobody had when it came.
         unbilled_periods: the oldest first; each is over, has something to bill, and neither a
             cycle nor invoices of an older system.
     """
@@ -66,6 +68,7 @@ class Attention:
     unmatched_transactions: WaitingMoney
     held_invoices: WaitingMoney
     undelivered_emails: int
+    set_aside_events: int
     failed_customers: tuple[FailedCustomers, ...]
     unbilled_periods: tuple[str, ...]
     running_cycles: tuple[RunningCycle, ...]
@@ -84,6 +87,7 @@ def what_waits(connection: Connection, *, business_date: date) -> Attention:
         unmatched_transactions=_money(connection, wire.currency, wire.amount, unmatched),
         held_invoices=_money(connection, column.currency, still_open, column.on_hold, IS_OPEN),
         undelivered_emails=connection.execute(_UNDELIVERED).scalar_one(),
+        set_aside_events=count_waiting(connection),
         failed_customers=tuple(
             FailedCustomers(_period(row.period_start), row.failed)
             for row in connection.execute(_FAILED)

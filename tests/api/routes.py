@@ -9,6 +9,7 @@ KNOWN = {
     "code": "standard",
     "account_number": "1001",
     "id": "1",
+    "event_id": "evt-1001-2026-02-0",
 }
 READS = {
     "/api/billing/me": Role.VIEWER,
@@ -45,6 +46,11 @@ READS = {
     "/api/billing/discounts": Role.VIEWER,
     "/api/billing/prepaid": Role.VIEWER,
     "/api/billing/tax-rates": Role.VIEWER,
+    "/api/billing/usage-events/{event_id}": Role.VIEWER,
+    "/api/billing/usage-corrections": Role.VIEWER,
+    "/api/billing/usage-arrivals": Role.VIEWER,
+    "/api/billing/set-aside-events": Role.VIEWER,
+    "/api/billing/set-aside-accounts": Role.VIEWER,
     "/metrics": Role.VIEWER,
     "/api/billing/audit": Role.FINANCE,
     "/api/billing/dunning-policies": Role.FINANCE,
@@ -80,6 +86,10 @@ WRITES = [
     ("POST", "/api/billing/tax-rates"),
     ("PATCH", "/api/billing/tax-rates/{id}"),
     ("DELETE", "/api/billing/tax-rates/{id}"),
+    ("POST", "/api/billing/usage-events/{event_id}/amend"),
+    ("POST", "/api/billing/usage-events/{event_id}/cancel"),
+    ("POST", "/api/billing/set-aside-events/assign"),
+    ("POST", "/api/billing/set-aside-events/dismiss"),
 ]
 """What the role finance may change."""
 ACTING_AT_ONCE = ("/retry", "/release", "/resend", "/reconcile")

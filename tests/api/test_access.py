@@ -19,8 +19,10 @@ from api.collection_schemas import (
 from api.customer_schemas import CustomerChange, CustomerRequest
 from api.plan_schemas import PlanRequest, PriceRequest
 from api.schemas import CycleOut, CycleRequest
+from api.set_aside_schemas import AssignUsageRequest, DismissUsageRequest
 from api.subscription_schemas import SubscriptionChange, SubscriptionRequest
 from api.tax_rate_schemas import TaxRateChange, TaxRateRequest
+from api.usage_correction_schemas import AmendRequest, CancelRequest
 from stack.temporal import ensure_server
 from storage.access import Role
 from storage.api_keys import revoke_keys
@@ -263,6 +265,7 @@ async def test_the_requests_and_the_cycle_carry_examples_that_are_valid(
         *(PolicyRequest, CustomerPolicyRequest),
         *(CustomerRequest, CustomerChange, PlanRequest, PriceRequest),
         *(SubscriptionRequest, SubscriptionChange, TaxRateRequest, TaxRateChange),
+        *(AmendRequest, CancelRequest, AssignUsageRequest, DismissUsageRequest),
     ):
         assert request.model_validate(schemas[request.__name__]["example"])
     assert CycleOut.model_validate(schemas["CycleOut"]["example"]).issued == 187

@@ -17,6 +17,7 @@ async def test_nothing_waits_where_nothing_is(sellerless: Product) -> None:
         "unmatched_transactions": nothing,
         "held_invoices": nothing,
         "undelivered_emails": 0,
+        "set_aside_events": 0,
         "failed_customers": [],
         "unbilled_periods": [],
         "running_cycles": [],

@@ -43,6 +43,7 @@ KNOWN: dict[str, list[str | int]] = {
     "account_number": ["1000", "2000", "3000"],
     "code": ["at-once", "api-calls"],
     "id": [1, 2, 3],
+    "event_id": ["evt-2000-2026-02-0", "stray-1", "stray-2"],
     "cursor": [base64.urlsafe_b64encode(b'["2026-02-01", "2000", 1]').decode()],
 }
 """What the month has, by the name of the parameter or of the body's property: invoices in review,

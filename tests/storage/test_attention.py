@@ -41,7 +41,7 @@ def waits(engine: Engine, business_date: date = MARCH) -> Attention:
 
 
 def test_nothing_waits_where_nothing_is(engine: Engine) -> None:
-    assert waits(engine) == Attention(NOTHING, NOTHING, NOTHING, NOTHING, 0, (), (), (), ())
+    assert waits(engine) == Attention(NOTHING, NOTHING, NOTHING, NOTHING, 0, 0, (), (), (), ())
 
 
 @pytest.mark.parametrize(
