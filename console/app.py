@@ -19,12 +19,13 @@ from console import (
     review,
     tax_rates,
     terms,
+    usage,
 )
 from console.billing_api import NotLoggedIn, Refused
 from console.rendering import HOME, STATIC, html
 from console.visit import leave_notice
 
-PARTS = (home, proof, billing, invoices, review, bank, customers, terms, plans, tax_rates)
+PARTS = (home, proof, billing, invoices, review, bank, customers, terms, plans, tax_rates, usage)
 _TITLES = {
     403: "This is not for your role",
     404: "There is no such page",

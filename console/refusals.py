@@ -23,6 +23,7 @@ _LABELS = {
     "expires_on": "lapses on",
     "ends_previous": "the rate before it ends then",
     "po_number": "order number",
+    "assign_to": "customer's account",
 }
 """What a field is called on a page, where it is not its own name with blanks."""
 _EMPTY = "is missing"

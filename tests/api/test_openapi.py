@@ -22,12 +22,14 @@ from sqlalchemy import Engine
 from api.app import create_app
 from api.dependencies import Services
 from storage.access import Role
+from storage.engine import transaction
 from tests.activities.mail_server import mail_server
 from tests.api.cards import CardSandbox
 from tests.api.collected import Month, collecting
 from tests.api.conftest import PATIENCE, Product, TemporalServer, bearer, running
 from tests.builders import csv_text
 from tests.storage.banked import row
+from tests.storage.sending import send
 
 CASES = 30
 """Drawn for each operation of whose request anything may vary; the limits come on top."""
@@ -44,6 +46,7 @@ KNOWN: dict[str, list[str | int]] = {
     "code": ["at-once", "api-calls"],
     "id": [1, 2, 3],
     "event_id": ["evt-2000-2026-02-0", "stray-1", "stray-2"],
+    "assign_to": ["1000"],
     "cursor": [base64.urlsafe_b64encode(b'["2026-02-01", "2000", 1]').decode()],
 }
 """What the month has, by the name of the parameter or of the body's property: invoices in review,
@@ -146,7 +149,7 @@ async def office(
 
 
 async def _let_things_happen(month: Month) -> None:
-    """A credit note, a void invoice, and wires that wait for a person."""
+    """A credit note, a void invoice, and wires and usage that wait for a person."""
     await month.done(month.take("paid"), "credit-notes", reason="an outage", amount="5.00")
     await month.done(month.take("wired"), "void", reason="the wrong customer")
     wires = csv_text([row(f"W-{n}", remittance="no idea", amount="20.00") for n in range(9)])
@@ -154,6 +157,9 @@ async def _let_things_happen(month: Month) -> None:
         "/api/billing/bank-statements", files={"file": ("statement.csv", wires.encode())}
     )
     assert stored.json()["waiting"] == 9
+    strays = [(f"stray-{n}", "9999", "2026-02-03T10:00:00Z", "5") for n in (1, 2)]
+    with transaction(month.product.engine) as connection:
+        send(connection, *strays)
 
 
 @pytest.fixture(autouse=True)

@@ -24,6 +24,10 @@ PAGES = (
     "/plans/api-calls",
     "/new-plan",
     "/tax-rates",
+    "/usage",
+    "/usage/event?id=evt-1006-2026-02-0",
+    "/usage/corrections",
+    "/usage/set-aside",
 )
 NAMELESS = """() => [...document.querySelectorAll('a, button, input:not([type=hidden]), select')]
   .filter(it => !(it.labels?.length || it.getAttribute('aria-label') || it.textContent.trim()))
