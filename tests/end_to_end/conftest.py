@@ -135,9 +135,10 @@ def _without(table: str, columns: Sequence[str]) -> str:
 
 
 @contextmanager
-def open_house(home: Path, *, worker: Part = WORKER) -> Iterator[House]:
+def open_house(home: Path, *, worker: Part | None = WORKER) -> Iterator[House]:
     """The stack of `home`, started where it does not run, with worker and API."""
-    with embedded(Settings(home=home), parts=(worker, API)) as stack:
+    parts = (API,) if worker is None else (worker, API)
+    with embedded(Settings(home=home), parts=parts) as stack:
         house = House(stack)
         try:
             house.ready()
