@@ -26,8 +26,9 @@ from storage.usage.corrections import (
     list_corrections,
 )
 from storage.usage.kept_events import EventState, KeptEvent, load_event
-from storage.usage.set_aside import Chosen, dismiss_set_aside
-from tests.builders import FEBRUARY, Subscriber, seed_billing
+from storage.usage.set_aside import Chosen, assign_set_aside, dismiss_set_aside
+from tests.builders import FEBRUARY, Subscriber, open_february, plan_all, seed_billing
+from tests.storage.late_months import MARCH, bill_month, late_lines, plan_month
 from tests.storage.sending import SENDER, scalar, send, sums
 
 TODAY = date(2026, 3, 2)
@@ -206,6 +207,43 @@ def test_whatever_is_corrected_in_whatever_order_the_last_word_counts(
     counted = scalar(usage, "SELECT sum(quantity) FROM billing_events")
     assert counted == before
     sums(usage)
+
+
+# --- and the bill
+
+
+def test_before_its_month_is_billed_a_correction_changes_the_bill(
+    engine: Engine, tmp_path: Path
+) -> None:
+    cycle = open_february(engine, tmp_path / "files", [Subscriber("1001", 30_000, events=1)])
+    with transaction(engine) as connection:
+        cancel(connection, "evt-1001-2026-02-0")
+    assert plan_all(engine, cycle).skipped == 1
+    with transaction(engine) as connection:
+        amend(connection, "20000", "evt-1001-2026-02-0")
+    assert plan_all(engine, cycle, failed_again=True).drafted == 1
+    with transaction(engine) as connection:
+        # 10,000 calls at 0.001, and 19 %
+        assert scalar(connection, "SELECT total FROM invoices") == Decimal("11.90")
+
+
+def test_behind_the_bill_a_correction_and_an_assignment_come_with_the_next_one(
+    engine: Engine, tmp_path: Path
+) -> None:
+    customers = [Subscriber("1001", 30_000, ("premium-support",), events=1)]
+    seed_billing(engine, tmp_path / "files", customers)
+    bill_month(engine, FEBRUARY)
+    with transaction(engine) as connection:
+        amend(connection, "25000", "evt-1001-2026-02-0")
+        send(connection, ("stray", "9999", "2026-02-27T00:00:00Z", "1000"))
+        stray = Chosen(event_id="stray")
+        assign_set_aside(
+            connection, stray, "1001", note="", by=PERSON, business_date=TODAY, time_zone="UTC"
+        )
+    plan_month(engine, MARCH)
+    assert late_lines(engine, "1001", MARCH) == [
+        ("2026-02", "Usage for 2026-02, corrected: API calls", "-4.00")
+    ]
 
 
 # --- refused
