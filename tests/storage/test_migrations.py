@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from storage.engine import make_engine, transaction
 from storage.price_list import load_prices
 from storage.schema import make_partitions, migrate
 from storage.tables import metadata
+from storage.usage.rollups import check_rollups
 from tests.builders import DUE_ON, SELLER
 from tests.storage.collecting import lock, receive, standing, wrongs
 
@@ -172,6 +173,10 @@ OF_0001 = """
     INSERT INTO audit_log (business_date, actor, subject_kind, subject, event, from_state,
         to_state)
     SELECT '2026-03-01', 'import', 'invoice', number, 'issued', 'draft', status FROM invoices;
+    SELECT make_event_partition('2026-02-01');
+    INSERT INTO billing_events (customer_id, metric, occurred_at, quantity, event_id)
+    VALUES (1, 'api_calls', '2026-02-03 14:05+00', 7, 'e-1');
+    INSERT INTO usage_event_keys (event_id, content_hash) VALUES ('e-1', 'hash');
 """
 
 
@@ -247,6 +252,15 @@ def test_plans_of_before_are_priced_as_before(migrated: Engine) -> None:
     tiers = (Tier("Free", 10, Decimal(0)), Tier("All", None, Decimal("0.001")))
     assert usage.charges == (Charge("api_calls", tiers=tiers),)
     assert (support.unit_price, support.charges, support.interval) == (99, (), Interval.MONTH)
+
+
+def test_an_event_of_before_is_found_by_its_id_and_summed(migrated: Engine) -> None:
+    with transaction(migrated) as connection:
+        key = connection.execute(text("SELECT * FROM usage_event_keys")).one()
+        month = connection.execute(text("SELECT quantity, changes FROM usage_monthly")).one()
+        differences = check_rollups(connection, time_zone="UTC")
+    assert (key.customer_id, key.occurred_at) == (1, datetime(2026, 2, 3, 14, 5, tzinfo=UTC))
+    assert (tuple(month), differences.count) == ((7, 1), 0)
 
 
 def test_the_log_is_joined_by_its_index(migrated: Engine) -> None:
