@@ -61,7 +61,8 @@ ROWS = """
 
     UPDATE billing_cycles SET issue_began_at = now();
     INSERT INTO usage_monthly (month, customer_id, metric, quantity)
-    SELECT period_start, customer_id, 'api_calls', 1 FROM invoices;
+    SELECT period_start, customer_id, 'api_calls', 1 FROM invoices
+    ON CONFLICT DO NOTHING;
     INSERT INTO billed_usage (cycle_id, invoice_id, customer_id, month, metric, quantity, changes)
     SELECT cycle_id, id, customer_id, period_start, 'api_calls', 1, (id % 5000 > 0)::int
     FROM invoices;
