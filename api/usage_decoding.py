@@ -10,7 +10,6 @@ from decimal import Decimal
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import (
-    AwareDatetime,
     ConfigDict,
     Strict,
     StringConstraints,
@@ -21,7 +20,7 @@ from pydantic_core import from_json, to_json
 from typing_extensions import TypedDict
 
 from domain.errors import InvalidField
-from storage.usage.events import BAD_EVENT_ID, BAD_QUANTITY, EVENT_ID, QUANTITY
+from storage.usage.events import BAD_EVENT_ID, BAD_QUANTITY, EVENT_ID, QUANTITY, instant
 from storage.usage.intake import Fate, Judged, SentEvent
 
 MOST_EVENTS = 10_000
@@ -44,7 +43,7 @@ class _Event(TypedDict):
     event_id: Annotated[str, StringConstraints(pattern=f"^{EVENT_ID.pattern}$")]
     account_number: _Name
     metric: _Name
-    occurred_at: Annotated[AwareDatetime, Strict()]
+    occurred_at: Annotated[str, StringConstraints(max_length=40)]
     quantity: (
         Annotated[str, StringConstraints(pattern=f"^{QUANTITY.pattern}$")]
         | Annotated[int, Strict()]
@@ -173,7 +172,7 @@ def _one_by_one(items: Sequence[Any]) -> Decoded:
 
 
 def _decoded(places: Sequence[int], events: Sequence[_Event], malformed: list[Judged]) -> Decoded:
-    """`malformed` grows by those whose number is no quantity."""
+    """`malformed` grows by those whose time is none, or whose number is no quantity."""
     sent = []
     for place, event in zip(places, events, strict=True):
         quantity = _as_text(event["quantity"])
@@ -181,13 +180,18 @@ def _decoded(places: Sequence[int], events: Sequence[_Event], malformed: list[Ju
             reason = _why_no_quantity(event["quantity"])
             malformed.append(_rejected(place, event["event_id"], f"quantity: {reason}"))
             continue
+        try:
+            moment = instant(event["occurred_at"])
+        except ValueError as error:
+            malformed.append(_rejected(place, event["event_id"], f"occurred_at: {error}"))
+            continue
         sent.append(
             SentEvent(
                 place,
                 event["event_id"],
                 event["account_number"],
                 event["metric"],
-                event["occurred_at"],
+                moment,
                 quantity,
             )
         )

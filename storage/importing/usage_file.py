@@ -1,6 +1,5 @@
 """usage.csv and usage.csv.gz: a million rows validated, then copied into their partitions."""
 
-import re
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,12 +18,10 @@ from storage.usage.events import (
     OTHER_CONTENT,
     OTHER_IN_BATCH,
     QUANTITY,
+    instant,
 )
 from storage.usage.writing import incoming_line, lay_out, other_content, written
 
-_INSTANT = re.compile(
-    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)?", re.ASCII
-)
 _PLAIN_INSTANT = len("2026-02-03T14:05:00Z")
 _CHUNK = 5_000
 
@@ -118,12 +115,7 @@ def _event_id(value: str) -> str:
 
 
 def _instant(value: str, now: datetime) -> str:
-    try:
-        moment = datetime.fromisoformat(value.upper() if _INSTANT.fullmatch(value) else "")
-    except ValueError:
-        raise ValueError(f"{value!r} is not a time; write it as 2026-02-03T14:05:00Z") from None
-    if moment.tzinfo is None:
-        raise ValueError(f"{value!r} has no time zone; end it with Z or an offset")
+    moment = instant(value)
     if not EARLIEST <= moment <= now:
         raise ValueError(f"{value} lies before the year 2000 or in the future")
     # what PostgreSQL reads otherwise than Python goes over in one form: offsets, nanoseconds

@@ -42,6 +42,7 @@ def so_far(connection: Connection) -> int:
     connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _USAGE_LOCK})
     try:
         last = select(func.coalesce(func.max(usage_batches.c.id), 0))
-        return int(connection.execute(last).scalar_one())
+        with connection.begin_nested():  # where it fails, the lock can still be given back
+            return int(connection.execute(last).scalar_one())
     finally:
         connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _USAGE_LOCK})

@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine, func, select, text
+from sqlalchemy.exc import ProgrammingError
 
 from storage.engine import transaction
 from storage.recurring import missing_days, work_out_in_advance
 from storage.tables import billing_events, usage_daily, usage_monthly
+from storage.usage.batches import so_far
 from storage.usage.intake import Fate, Judged, SentEvent, TakenIn, take_in
 from tests.builders import NOW, Subscriber, seed_billing
 
@@ -202,6 +204,18 @@ def module_usage(module_engine: Engine, tmp_path_factory: pytest.TempPathFactory
     """As `usage`, for many runs that take ids of their own."""
     seed_billing(module_engine, tmp_path_factory.mktemp("usage"), [Subscriber("1001", calls=0)])
     return module_engine
+
+
+def test_a_look_at_the_last_batch_that_fails_holds_up_nobody(usage: Engine) -> None:
+    with usage.connect() as connection:
+        connection.execute(text("SET LOCAL search_path = nowhere"))
+        with pytest.raises(ProgrammingError):
+            so_far(connection)
+        connection.rollback()
+        held = (
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+        )
+        assert connection.execute(text(held)).scalar_one() == 0
 
 
 @given(
