@@ -155,6 +155,13 @@ _USAGE = text(f"""
                sum(perhaps_more) AS perhaps_more, sum(perhaps_less) AS perhaps_less
         FROM (SELECT * FROM inside UNION ALL SELECT * FROM edge) parts
         GROUP BY customer_id, metric
+    ), assigned AS (
+        -- an event that was set aside keeps the time at which it came
+        SELECT assigned_to AS customer_id, metric, sum(quantity) AS assigned
+        FROM set_aside_events
+        WHERE occurred_at >= :start AND occurred_at < :end
+          AND assigned_at >= :begun AND received_at < :begun
+        GROUP BY assigned_to, metric
     ), monthly AS (
         SELECT customer_id, metric, quantity AS monthly, changes FROM usage_monthly
         WHERE month = :month
@@ -175,9 +182,10 @@ _USAGE = text(f"""
                coalesce(monthly, 0) AS monthly, changes, changes_rated,
                coalesce(own, 0) AS own, coalesce(late, 0) AS late,
                coalesce(planned, 0) AS planned, coalesce(uncharged, 0) AS uncharged,
-               coalesce(came_after, 0) AS came_after, coalesce(perhaps_more, 0) AS perhaps_more,
-               coalesce(perhaps_less, 0) AS perhaps_less
+               coalesce(came_after, 0) AS came_after, coalesce(perhaps_less, 0) AS perhaps_less,
+               coalesce(perhaps_more, 0) + coalesce(assigned, 0) AS perhaps_more
         FROM events
+        LEFT JOIN assigned USING (customer_id, metric)
         FULL JOIN monthly USING (customer_id, metric)
         FULL JOIN billed USING (customer_id, metric)
     )

@@ -139,6 +139,34 @@ def test_what_arrives_behind_the_bill_waits_for_the_next_cycle(
     assert [row.not_checked for row in rows if row.not_checked] == []
 
 
+def test_what_was_set_aside_before_the_bill_and_assigned_behind_it_waits_as_well(
+    engine: Engine, tmp_path: Path
+) -> None:
+    bill_and_close(engine, tmp_path / "files", [Subscriber("1001", 20_000)])
+    use(engine, "1001", FEBRUARY, 50)
+    use(engine, "1001", FEBRUARY, 7)
+    with transaction(engine) as connection:
+        connection.execute(
+            text("UPDATE billing_events SET received_at = '2026-02-11' WHERE quantity = 50")
+        )
+        connection.execute(
+            text(
+                "INSERT INTO set_aside_events (event_id, account_number, metric, occurred_at,"
+                " quantity, received_at, received_by, assigned_to, assigned_at, decided_by)"
+                " SELECT event_id, '9999', metric, occurred_at, quantity, received_at, 'ingest',"
+                " customer_id, now(), 'Ada' FROM billing_events WHERE quantity = 50"
+            )
+        )
+    with engine.connect() as connection:
+        assert parts(connection)["arrived since; the next cycle bills it"] == "57"
+    bill_month(engine, MARCH)
+    use(engine, "1001", FEBRUARY, 3)
+    with engine.connect() as connection:
+        found = parts(connection)
+    assert found["billed late, with a later invoice"] == "57"
+    assert found["arrived since; the next cycle bills it"] == "3"
+
+
 def test_a_customer_who_came_behind_the_bill_is_the_next_cycles(
     engine: Engine, tmp_path: Path
 ) -> None:
