@@ -24,6 +24,7 @@ from api import (
     plans,
     policies,
     prepaid,
+    preview,
     problems,
     proof,
     reports,
@@ -73,7 +74,7 @@ def create_app(open_services: Callable[[], AbstractAsyncContextManager[Services]
         app.include_router(reading.router, responses=refusals)
     master_data = (customers, plans, subscriptions, discounts, prepaid, tax_rates)
     usage = (usage_corrections, set_aside)
-    for acting in (cycles, proof, instructions, bank, *master_data, *usage):
+    for acting in (cycles, preview, proof, instructions, bank, *master_data, *usage):
         app.include_router(acting.router, responses=refusals | problems.responses(409))
     app.include_router(usage_events.router, responses=refusals | problems.responses(409, 413))
     app.include_router(payer_pages.router)

@@ -22,10 +22,12 @@ from api.cycle_orders import order_cycle, order_discard, order_retry, plan_waits
 from api.dependencies import App, Finance, Services, Viewer
 from api.invoice_signals import reason_of
 from api.schemas import (
+    ApprovalOut,
     CycleCustomer,
     CycleDetail,
     CycleOut,
     CycleRequest,
+    DeviationOut,
     Discarded,
     Failure,
     Page,
@@ -37,6 +39,7 @@ from api.web_ui import web_ui_url
 from domain.errors import Conflict, NotFound
 from domain.periods import BillingPeriod
 from storage import cycles
+from storage.approval import list_approvals, list_deviations, require_approved
 from storage.engine import transaction
 from workflows.billing_cycle import BillingCycle
 from workflows.contracts.collection import ReleaseOrder
@@ -73,6 +76,7 @@ async def start(
         issued_on=request.issued_on,
         hold_reminders=request.hold_reminders,
         pause_before_issue=request.pause_before_issue,
+        approval_required=request.approval_required,
     )
     await start_cycle(app.temporal, order, task_queue=app.settings.task_queue)
     response.headers["Location"] = f"{router.prefix}/{period}"
@@ -151,7 +155,11 @@ async def pause(period: PeriodPath, app: App, caller: Finance) -> CycleDetail:
 
 @router.post("/{period}/resume", summary="Resume a billing cycle")
 async def resume(period: PeriodPath, app: App, caller: Finance) -> CycleDetail:
-    """Goes on after a pause, or issues a plan that waited to be read."""
+    """Goes on after a pause, or issues a plan that waited to be read.
+
+    Refused for one that is to be approved first, and is not.
+    """
+    await run_in_threadpool(_require_approved, app, BillingPeriod.parse(period))
     return await _signal(app, period, BillingCycle.resume)
 
 
@@ -215,6 +223,14 @@ async def release(period: PeriodPath, app: App, caller: Finance) -> CycleDetail:
     return detail
 
 
+def _require_approved(app: Services, period: BillingPeriod) -> None:
+    """Raises PlanNotApproved where the issue may not begin."""
+    with transaction(app.engine) as connection:
+        cycle = cycles.find_cycle(connection, period)
+        if cycle is not None:
+            require_approved(connection, cycle)
+
+
 async def _signal(app: Services, period: str, signal: Any) -> CycleDetail:
     parsed = BillingPeriod.parse(period)
     handle = app.temporal.get_workflow_handle(billing_cycle_id(str(parsed)))
@@ -274,6 +290,7 @@ def _read(app: Services, period: BillingPeriod) -> CycleDetail | None:
             summary = cycles.summarize_cycle(connection, period)
         except NotFound:
             return None
+        cycle = cycles.load_cycle(connection, period)
         return CycleDetail(
             **vars(summary),
             totals=_totals(connection, period),
@@ -281,6 +298,13 @@ def _read(app: Services, period: BillingPeriod) -> CycleDetail | None:
                 ToCollectOut.model_validate(t) for t in cycles.cycle_to_collect(connection, period)
             ],
             failures=[Failure.model_validate(f) for f in cycles.cycle_failures(connection, period)],
+            approval_required=cycle.approval_required,
+            approvals=[
+                ApprovalOut.model_validate(it) for it in list_approvals(connection, cycle.id)
+            ],
+            deviations=[
+                DeviationOut.model_validate(it) for it in list_deviations(connection, cycle)
+            ],
             workflow_url=workflow_url(app, period),
         )
 

@@ -32,6 +32,7 @@ from storage.engine import transaction
 from storage.invoices import (
     Invoice,
     InvoiceFilter,
+    InvoiceLine,
     Overdue,
     list_invoices,
     load_invoice,
@@ -157,17 +158,16 @@ def invoice_detail(connection: Connection, number: str, app: Services) -> Invoic
         settled_on=invoice.settled_on,
         days_late=days_late(case, business_date(app, connection)) if case and is_open else 0,
         next_step=_next_step(case) if case and is_open else None,
-        lines=[
-            LineOut(
-                **{name: getattr(line, name) for name in LineOut.model_fields}
-                | {"service_month": str(line.service_month)}
-            )
-            for line in load_lines(connection, invoice.id)
-        ],
+        lines=[invoice_line(line) for line in load_lines(connection, invoice.id)],
         tax_lines=[tax_line(line) for line in invoice.tax_lines],
         pdf_url=f"{router.prefix}/{invoice.number}/pdf" if invoice.pdf_sha256 else None,
         workflow_url=web_ui_url(app, invoice_id(invoice.number or "")),
     )
+
+
+def invoice_line(line: InvoiceLine) -> LineOut:
+    shown = {name: getattr(line, name) for name in LineOut.model_fields}
+    return LineOut(**shown | {"service_month": str(line.service_month)})
 
 
 def tax_line(line: TaxLine) -> TaxLineOut:

@@ -115,6 +115,7 @@ class CustomerInPlan:
         now: the draft, or the invoice since; None for one who was skipped or failed.
         failure: why the customer cannot be billed; empty otherwise.
         has_nothing: there was nothing to bill.
+        is_subscribed: to something in this month.
         units: of usage, as the draft was rated, all metrics together.
         before: by month, the last one first; None where there is no invoice of it. Empty where
             nobody has an invoice of any of them.
@@ -126,6 +127,7 @@ class CustomerInPlan:
     before: Sequence[MonthsBill | None]
     failure: str = ""
     has_nothing: bool = False
+    is_subscribed: bool = True
     units: Decimal = Decimal(0)
     past_months: Sequence[PastMonth] = ()
     prices: Sequence[PriceChange] = ()
@@ -217,7 +219,7 @@ def _of_the_month(customer: CustomerInPlan, thresholds: Thresholds) -> list[Find
             )
         ]
     if now is None:
-        return _of_one_gone(customer)
+        return _of_one_without_a_bill(customer, thresholds)
     if last is None:
         if not customer.before:
             return []
@@ -236,12 +238,21 @@ def _of_the_month(customer: CustomerInPlan, thresholds: Thresholds) -> list[Find
     return _of_the_amount(customer, now, thresholds)
 
 
-def _of_one_gone(customer: CustomerInPlan) -> list[Finding]:
-    """Who was billed in the last month; of who was not, that month's plan told it."""
+def _of_one_without_a_bill(customer: CustomerInPlan, thresholds: Thresholds) -> list[Finding]:
+    """Who was billed in the last month; of who was not, that month's plan told it.
+
+    Who is subscribed still, and used plenty, may just lack their usage.
+    """
     bill = customer.before[0] if customer.before else None
     if bill is None or not customer.has_nothing:
         return []
-    return [Finding(FindingKind.GONE, customer.account_number, bill.currency, bill.net, None)]
+    kind, before, now = FindingKind.GONE, bill.net, None
+    if customer.is_subscribed:
+        bills = [it for it in customer.before if it and it.currency == bill.currency]
+        usage = _usual([it.usage for it in bills])
+        if usage >= thresholds.amount:
+            kind, before, now = FindingKind.ZERO_USAGE, usage, usage * 0
+    return [Finding(kind, customer.account_number, bill.currency, before, now)]
 
 
 def _of_the_amount(
@@ -381,7 +392,8 @@ def plan_findings(
     A plan that bills somebody, and nobody any usage, stands out by itself.
     """
     found = []
-    if now.customers and not any(now.units.values()) and (before is None or before.has_usage):
+    expects_usage = before.has_usage if before is not None else now.customers > 0
+    if expects_usage and not any(now.units.values()):
         was = sum(before.units.values(), Decimal(0)) if before and before.units else None
         found.append(PlanFinding(PlanFindingKind.NO_USAGE, "units", was, Decimal(0)))
     if before is not None:

@@ -73,7 +73,7 @@ _WAITING_CREDITS = text("""
     FROM planned_credits planned JOIN invoices invoice ON invoice.id = planned.invoice_id
     WHERE planned.cycle_id = :cycle AND planned.instruction_id IS NULL AND planned.net > 0
         AND planned.approval_id IS NULL
-    ORDER BY content COLLATE "C"
+    ORDER BY invoice.number COLLATE "C", planned.month
 """)
 _ONE = text(f"""
     SELECT cycle.approval_required, {_DIGEST} AS digest, approved.digest AS approved,
@@ -120,7 +120,6 @@ class ToApprove:
 class Approval:
     """Who let how many drafts be issued, when, and what they noted."""
 
-    id: int
     digest: str
     drafts: int
     person: str
@@ -255,7 +254,6 @@ def list_approvals(connection: Connection, cycle_id: int) -> list[Approval]:
     made = cycle_approvals.c
     rows = connection.execute(
         select(
-            made.id,
             made.digest,
             made.drafts,
             made.person,

@@ -299,9 +299,10 @@ def cycle_outcomes(
     outcome: str | None,
     after: tuple[str, str],
     limit: int,
+    account_number: str | None = None,
 ) -> list[CycleOutcome]:
     """The next `limit` outcomes behind `after`, an account number and a late month or nothing, in
-    that order; `outcome` None: any. Raises NotFound.
+    that order; `outcome`, `account_number` None: any. Raises NotFound.
     """
     item = billing_cycle_items
     conditions = [
@@ -310,6 +311,8 @@ def cycle_outcomes(
     ]
     if outcome is not None:
         conditions.append(item.c.outcome == outcome)
+    if account_number is not None:
+        conditions.append(item.c.account_number == account_number)
     rows = connection.execute(
         select(
             item.c.account_number,

@@ -1,6 +1,6 @@
 """Invoices as they are read: one whole, a page of many, their document and their timeline."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -178,24 +178,34 @@ def load_invoice(connection: Connection, number: str) -> Invoice:
 
 def load_lines(connection: Connection, invoice_id: int) -> list[InvoiceLine]:
     """The invoice's lines by position."""
+    return [line for _, line in lines_of(connection, [invoice_id])]
+
+
+def lines_of(
+    connection: Connection, invoice_ids: Sequence[int]
+) -> Iterator[tuple[int, InvoiceLine]]:
+    """The lines of several invoices, each with its invoice's id; of one by position."""
     line = invoice_line_items
     rows = connection.execute(
-        select(line).where(line.c.invoice_id == invoice_id).order_by(line.c.position)
+        select(line)
+        .where(line.c.invoice_id.in_(invoice_ids))
+        .order_by(line.c.invoice_id, line.c.position)
     )
-    return [
-        InvoiceLine(
-            position=row.position,
-            kind=LineKind(row.kind),
-            description=row.description,
-            quantity=row.quantity,
-            unit_price=row.unit_price,
-            amount=row.amount,
-            plan_code=row.plan_code,
-            plan_version=row.plan_version,
-            service_month=BillingPeriod.of(row.service_month),
+    for row in rows:
+        yield (
+            row.invoice_id,
+            InvoiceLine(
+                position=row.position,
+                kind=LineKind(row.kind),
+                description=row.description,
+                quantity=row.quantity,
+                unit_price=row.unit_price,
+                amount=row.amount,
+                plan_code=row.plan_code,
+                plan_version=row.plan_version,
+                service_month=BillingPeriod.of(row.service_month),
+            ),
         )
-        for row in rows
-    ]
 
 
 def list_invoices(

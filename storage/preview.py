@@ -14,7 +14,7 @@ from sqlalchemy import Connection, TextClause, select, text
 
 from domain.errors import Conflict
 from domain.periods import BillingPeriod
-from domain.reporting import MissingExchangeRate
+from domain.reporting import MissingExchangeRate, percent
 from domain.standing_out import (
     CustomerInPlan,
     Finding,
@@ -135,6 +135,17 @@ class ComparedTotals:
     now: CycleTotals | None
     before: CycleTotals | None
 
+    @property
+    def difference(self) -> Decimal:
+        """Of the totals."""
+        now, before = (side.total if side else Decimal(0) for side in (self.now, self.before))
+        return now - before
+
+    @property
+    def percent(self) -> Decimal | None:
+        """To a tenth; None where there was nothing before."""
+        return percent(self.difference, abs(self.before.total)) if self.before else None
+
 
 @dataclass(frozen=True)
 class Preview:
@@ -171,7 +182,7 @@ def load_preview(
     rate into it count as they are. Raises NotFound, and Conflict while the plan is being made.
     """
     cycle, status = load_planned(connection, period)
-    months = _months_before(connection, period)
+    months = months_before(connection, period)
     sums = _Sums.read(connection, cycle, months)
     findings = (
         finding
@@ -195,7 +206,7 @@ def load_whole(
 ) -> list[PlanFinding]:
     """What stands out of the plan as a whole, alone; raises as `load_preview`."""
     cycle, _ = load_planned(connection, period)
-    sums = _Sums.read(connection, cycle, _months_before(connection, period))
+    sums = _Sums.read(connection, cycle, months_before(connection, period))
     return plan_findings(sums.now, sums.before, thresholds)
 
 
@@ -254,7 +265,7 @@ class _Sums:
         ]
 
 
-def _months_before(connection: Connection, period: BillingPeriod) -> list[BillingPeriod]:
+def months_before(connection: Connection, period: BillingPeriod) -> list[BillingPeriod]:
     """Of the three months before, those that have an invoice, the latest first."""
     months, month = [], period
     for _ in range(_LOOKED_BACK):
@@ -291,6 +302,7 @@ def _customers(
             before=[_bill(row, name) for name in names],
             failure=row.reason if is_failed else "",
             has_nothing=row.reason_code == "nothing_to_bill",
+            is_subscribed=row.is_subscribed,
             units=used.get(row.customer_id, Decimal(0)),
             past_months=past_months.get(row.customer_id, ()),
             prices=prices.get(row.customer_id, ()),
@@ -303,7 +315,11 @@ def _bills(earlier: Sequence[str]) -> TextClause:
     joins = " ".join(_EARLIER.format(it=it) for it in earlier)
     return text(f"""
         SELECT item.account_number, item.customer_id, item.outcome, item.reason_code, item.reason,
-               {_IS_BILLED} AS is_billed, customer.currency, {columns}
+               {_IS_BILLED} AS is_billed, customer.currency, {columns},
+               item.reason_code = 'nothing_to_bill' AND EXISTS (
+                   SELECT FROM subscriptions WHERE customer_id = item.customer_id
+                   AND starts_on < :until AND (ends_on IS NULL OR ends_on > :month)
+               ) AS is_subscribed
         FROM billing_cycle_items item
         JOIN customers customer ON customer.id = item.customer_id
         LEFT JOIN invoices now ON now.id = item.invoice_id AND {_IS_BILLED} {joins}
@@ -315,7 +331,7 @@ def _bill(row: Any, it: str) -> MonthsBill | None:
     values = row._mapping
     if values[f"{it}_currency"] is None:
         return None
-    percent = values[f"{it}_percent"]
+    rate = values[f"{it}_percent"]
     return MonthsBill(
         values[f"{it}_currency"],
         values[f"{it}_net"],
@@ -323,7 +339,7 @@ def _bill(row: Any, it: str) -> MonthsBill | None:
         values[f"{it}_subtotal"],
         values[f"{it}_tax"],
         values[f"{it}_rule"] or "",
-        None if percent is None else Decimal(percent),
+        None if rate is None else Decimal(rate),
     )
 
 
@@ -340,7 +356,12 @@ def _worth(connection: Connection, cycle: Cycle, currency: str) -> Callable[[str
 
 
 def _of_cycle(cycle: Cycle) -> dict[str, Any]:
-    return {"cycle": cycle.id, "month": cycle.period.start, "codes": list(CODES_OF_APPROVAL)}
+    return {
+        "cycle": cycle.id,
+        "month": cycle.period.start,
+        "until": cycle.period.end,
+        "codes": list(CODES_OF_APPROVAL),
+    }
 
 
 def _rows(connection: Connection, query: TextClause, values: Mapping[str, Any]) -> Sequence[Any]:

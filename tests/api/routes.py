@@ -18,6 +18,8 @@ READS = {
     CYCLES: Role.VIEWER,
     f"{CYCLES}/{{period}}": Role.VIEWER,
     f"{CYCLES}/{{period}}/customers": Role.VIEWER,
+    f"{CYCLES}/{{period}}/preview": Role.VIEWER,
+    f"{CYCLES}/{{period}}/preview/customers": Role.VIEWER,
     f"{CYCLES}/{{period}}/reconciliation": Role.VIEWER,
     f"{CYCLES}/{{period}}/reconciliations": Role.VIEWER,
     INVOICES: Role.VIEWER,
@@ -60,6 +62,7 @@ WRITES = [
     ("POST", CYCLES),
     *(("POST", f"{CYCLES}/{{period}}/{action}") for action in ("pause", "resume")),
     *(("POST", f"{CYCLES}/{{period}}/{action}") for action in ("discard", "retry", "release")),
+    ("POST", f"{CYCLES}/{{period}}/approve"),
     ("POST", f"{CYCLES}/{{period}}/reconcile"),
     *(
         ("POST", f"{INVOICES}/{{number}}/{what}")

@@ -71,7 +71,15 @@ def D(number: str) -> Decimal:
         ),
         (customer(bill(), None, None, None), [("new", None, D("200"), D("200"), None)]),
         (
-            customer(None, bill(), has_nothing=True),
+            customer(None, bill(), has_nothing=True, is_subscribed=False),
+            [("gone", D("200"), None, D("-200"), D("-100.0"))],
+        ),
+        (
+            customer(None, bill(), has_nothing=True),  # still subscribed
+            [("zero_usage", D("100"), D("0"), D("-100"), D("-100.0"))],
+        ),
+        (
+            customer(None, bill("200", "49.99"), has_nothing=True),
             [("gone", D("200"), None, D("-200"), D("-100.0"))],
         ),
         (customer(None, None, bill(), has_nothing=True), []),  # the month before told it
@@ -255,6 +263,11 @@ def test_usage_of_nothing_stands_out_of_the_very_first_plan() -> None:
     assert told(plan_findings(nothing, None, USUAL)) == [("no_usage", "units", None)]
     brought_along = WholeMonth(3, {"USD": D("90")}, {"USD": D("297")})
     assert told(plan_findings(nothing, brought_along, USUAL))[0] == ("no_usage", "units", None)
+
+
+def test_usage_of_nothing_stands_out_where_it_leaves_nobody_to_bill() -> None:
+    assert plan_findings(WholeMonth(), whole(), USUAL)[0].kind is PlanFindingKind.NO_USAGE
+    assert plan_findings(WholeMonth(), None, USUAL) == []
 
 
 def test_who_never_bills_usage_is_not_told_so_each_month() -> None:

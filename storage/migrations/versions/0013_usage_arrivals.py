@@ -1,11 +1,11 @@
 """What came in lately is found without a look at all that ever came.
 
-Revision ID: 0014
+Revision ID: 0013
 """
 
 from alembic import op
 
-revision = "0014"
+revision = "0013"
 down_revision = "0012"
 branch_labels = None
 depends_on = None
