@@ -8,7 +8,7 @@ KNOWN = {
     "number": "INV-2026-02-0001",
     "code": "standard",
     "account_number": "1001",
-    "id": "1",
+    "id": "999",  # of nothing: what is withdrawn would really be gone
     "event_id": "evt-1001-2026-02-0",
 }
 READS = {
