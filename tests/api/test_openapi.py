@@ -54,6 +54,14 @@ open, and paid, some credited or void; the rest of the cases are about what nobo
 OFTEN = 0.6  # the share of cases that ask for what is known
 Case = schemathesis.Case[Any]
 load_all_checks()
+
+
+@schemathesis.serializer("application/x-ndjson")
+def _lines(ctx: schemathesis.SerializationContext, value: Any) -> bytes:
+    """Whatever was drawn as the lines of a batch, as it is."""
+    return str(value).encode(errors="replace")
+
+
 HELD_TO: list[Any] = CHECKS.get_by_names(
     [
         "not_a_server_error",
