@@ -92,8 +92,10 @@ def number_of(connection: Connection, account: str) -> str:
     return str(number)
 
 
-def prove(connection: Connection, month: BillingPeriod = FEBRUARY) -> Proof:
-    scope = begin_proof(connection, month, as_of=ON, time_zone="UTC", currency="USD")
+def prove(
+    connection: Connection, month: BillingPeriod = FEBRUARY, *, time_zone: str = "UTC"
+) -> Proof:
+    scope = begin_proof(connection, month, as_of=ON, time_zone=time_zone, currency="USD")
     return prove_books(connection, scope)
 
 

@@ -36,10 +36,13 @@ BILLED = Equation.USAGE_BILLED
 
 
 def parts(
-    connection: Connection, equation: Equation = BILLED, month: BillingPeriod = FEBRUARY
+    connection: Connection,
+    equation: Equation = BILLED,
+    month: BillingPeriod = FEBRUARY,
+    time_zone: str = "UTC",
 ) -> dict[str, str]:
     """What the found side of the month's calls is made of, where the month balances."""
-    proof = prove(connection, month)
+    proof = prove(connection, month, time_zone=time_zone)
     assert proof.differences == (), shown(proof.differences)
     (row,) = [row for row in proof.equations if row.equation is equation]
     assert sum(part.amount for part in row.parts) == row.left
@@ -137,6 +140,29 @@ def test_what_arrives_behind_the_bill_waits_for_the_next_cycle(
         assert parts(connection, Equation.UNITS_PRICED) == {"free": "10000", "at a price": "10000"}
         rows = prove(connection).equations
     assert [row.not_checked for row in rows if row.not_checked] == []
+
+
+@pytest.mark.parametrize(
+    ("zone", "inside", "outside"),
+    [
+        ("Europe/Berlin", "2026-01-31T23:30:00Z", "2026-02-28T23:30:00Z"),
+        ("America/New_York", "2026-03-01T04:30:00Z", "2026-02-01T04:30:00Z"),
+    ],
+)
+def test_the_month_is_that_of_the_sellers_zone(
+    engine: Engine, tmp_path: Path, zone: str, inside: str, outside: str
+) -> None:
+    bill_and_close(engine, tmp_path / "files", [Subscriber("1001", 20_000)])
+    late = [
+        usage_row("in", account_number="1001", quantity="11", occurred_at=inside),
+        usage_row("out", account_number="1001", quantity="13", occurred_at=outside),
+    ]
+    (tmp_path / "late").mkdir()
+    write_csv(tmp_path / "late" / "usage.csv", late)
+    import_directory(engine, tmp_path / "late", now=NOW, time_zone=zone)
+    with engine.connect() as connection:
+        found = parts(connection, time_zone=zone)
+    assert found["arrived since; the next cycle bills it"] == "11"
 
 
 def test_what_was_set_aside_before_the_bill_and_assigned_behind_it_waits_as_well(
