@@ -37,13 +37,13 @@ CODES_OF_APPROVAL = (NotApproved.code, NotAsApproved.code)
 """Why a draft was not issued that will be once it is approved, and retried."""
 
 _DIGEST = """
-    encode(sha256(convert_to(jsonb_build_array(
+    encode(sha256(convert_to(ROW(
         invoice.number, invoice.customer_id, invoice.customer - 'billing_emails', invoice.kind,
         invoice.service_month, invoice.issued_on, invoice.due_on, invoice.currency,
         invoice.subtotal, invoice.tax, invoice.total, invoice.tax_lines,
-        (SELECT jsonb_agg(jsonb_build_array(line.kind, line.description, line.quantity,
-                line.unit_price, line.amount, line.plan_code, line.plan_version,
-                line.service_month) ORDER BY line.position)
+        (SELECT string_agg(ROW(line.kind, line.description, line.quantity, line.unit_price,
+                line.amount, line.plan_code, line.plan_version, line.service_month)::text, ''
+            ORDER BY line.position)
          FROM invoice_line_items line WHERE line.invoice_id = invoice.id)
     )::text, 'UTF8')), 'hex')
 """
@@ -55,7 +55,7 @@ _LAST_APPROVAL = """
     ) approved ON true
 """
 _WAITING = text(f"""
-    SELECT id, number, currency, total, digest FROM (
+    WITH draft AS MATERIALIZED (
         SELECT invoice.id, invoice.number, invoice.currency, invoice.total, {_DIGEST} AS digest,
                approved.digest AS approved
         FROM billing_cycle_items item
@@ -63,9 +63,10 @@ _WAITING = text(f"""
         {_LAST_APPROVAL}
         WHERE item.cycle_id = :cycle AND invoice.number IS NOT NULL
             AND (item.outcome = 'drafted' OR item.reason_code = ANY (:codes))
-    ) draft
+    )
+    SELECT id, number, currency, total, digest FROM draft
     WHERE approved IS DISTINCT FROM digest ORDER BY number COLLATE "C"
-""")  # noqa: S608 - constants of ours
+""")  # noqa: S608 - constants of ours, here and below
 _WAITING_CREDITS = text("""
     SELECT planned.id, invoice.currency, planned.net,
            jsonb_build_array(invoice.number, planned.month, planned.credit, planned.net,

@@ -71,11 +71,12 @@ _BILLED_MONTHS = text("""
     ORDER BY month DESC
 """)
 _BILL = """
-    {it}.currency AS {it}_currency, {it}.subtotal - {it}.late_amount AS {it}_net,
-    {it}.usage_amount AS {it}_usage, {it}.subtotal AS {it}_subtotal, {it}.tax AS {it}_tax,
-    {it}.tax_lines #>> '{{0,rule}}' AS {it}_rule,
-    {it}.tax_lines #>> '{{0,rate_percent}}' AS {it}_percent
+    {it}.currency, {it}.subtotal - {it}.late_amount, {it}.usage_amount, {it}.subtotal, {it}.tax,
+    coalesce({it}.tax_lines #>> '{{0,rule}}', ''),
+    CAST({it}.tax_lines #>> '{{0,rate_percent}}' AS numeric)
 """
+"""As `MonthsBill` has it."""
+_BILL_COLUMNS = 7
 _EARLIER = """
     LEFT JOIN invoices {it} ON {it}.customer_id = item.customer_id AND {it}.kind = 'regular'
         AND {it}.status <> 'void' AND {it}.period_start = :{it}
@@ -86,7 +87,11 @@ _PRICES = text("""
                max(line.plan_version) AS version
         FROM invoices invoice JOIN invoice_line_items line ON line.invoice_id = invoice.id
         WHERE invoice.period_start IN (:now, :last) AND invoice.kind = 'regular'
-            AND invoice.status <> 'void' AND line.kind <> 'late' AND line.plan_code <> ''
+            AND invoice.status <> 'void' AND line.kind <> 'late'
+            -- a version that there was in both months all along is no change, and most are
+            AND line.plan_code IN (
+                SELECT code FROM plan_prices JOIN pricing_plans ON id = plan_id
+                WHERE version > 1 AND valid_from > :last)
         GROUP BY invoice.customer_id, invoice.period_start, line.plan_code
     )
     SELECT now.customer_id, now.plan_code, last.version, now.version
@@ -295,11 +300,12 @@ def _customers(
     starts = {name: month.start for name, month in zip(names, months, strict=True)}
     for row in _rows(connection, _bills(names), {**values, **starts}):
         is_failed = row.outcome == "failed" and not row.is_billed
+        now, *before = _bills_of(row, 1 + len(months))
         yield CustomerInPlan(
             account_number=row.account_number,
-            currency=row.currency,
-            now=_bill(row, "now"),
-            before=[_bill(row, name) for name in names],
+            currency=row.customers_currency,
+            now=now,
+            before=before,
             failure=row.reason if is_failed else "",
             has_nothing=row.reason_code == "nothing_to_bill",
             is_subscribed=row.is_subscribed,
@@ -310,16 +316,18 @@ def _customers(
 
 
 def _bills(earlier: Sequence[str]) -> TextClause:
-    """Each customer's regular invoice of the plan, and those of the months before it."""
+    """Each customer's regular invoice of the plan, and those of the months before it; these at the
+    end of each row.
+    """
     columns = ", ".join(_BILL.format(it=it) for it in ("now", *earlier))
     joins = " ".join(_EARLIER.format(it=it) for it in earlier)
     return text(f"""
         SELECT item.account_number, item.customer_id, item.outcome, item.reason_code, item.reason,
-               {_IS_BILLED} AS is_billed, customer.currency, {columns},
+               {_IS_BILLED} AS is_billed, customer.currency AS customers_currency,
                item.reason_code = 'nothing_to_bill' AND EXISTS (
                    SELECT FROM subscriptions WHERE customer_id = item.customer_id
                    AND starts_on < :until AND (ends_on IS NULL OR ends_on > :month)
-               ) AS is_subscribed
+               ) AS is_subscribed, {columns}
         FROM billing_cycle_items item
         JOIN customers customer ON customer.id = item.customer_id
         LEFT JOIN invoices now ON now.id = item.invoice_id AND {_IS_BILLED} {joins}
@@ -327,20 +335,11 @@ def _bills(earlier: Sequence[str]) -> TextClause:
     """)  # noqa: S608
 
 
-def _bill(row: Any, it: str) -> MonthsBill | None:
-    values = row._mapping
-    if values[f"{it}_currency"] is None:
-        return None
-    rate = values[f"{it}_percent"]
-    return MonthsBill(
-        values[f"{it}_currency"],
-        values[f"{it}_net"],
-        values[f"{it}_usage"],
-        values[f"{it}_subtotal"],
-        values[f"{it}_tax"],
-        values[f"{it}_rule"] or "",
-        None if rate is None else Decimal(rate),
-    )
+def _bills_of(row: Any, count: int) -> Iterator[MonthsBill | None]:
+    first = len(row) - count * _BILL_COLUMNS
+    for place in range(first, len(row), _BILL_COLUMNS):
+        bill = row[place : place + _BILL_COLUMNS]
+        yield None if bill[0] is None else MonthsBill(*bill)
 
 
 def _worth(connection: Connection, cycle: Cycle, currency: str) -> Callable[[str], Decimal]:

@@ -307,7 +307,7 @@ def test_another_tax_price_and_currency_and_what_is_late_stand_out(
     }
     late = next(it for it in preview.findings if it.kind == "late")
     assert late.explanation == "Usage for 2026-01, arrived late: API calls"
-    assert [it.kind.value for it in preview.whole] == ["total_fell"]  # of the dollars
+    assert [it.kind.value for it in preview.whole] == ["usage_fell"]  # of the dollars
 
 
 def test_amounts_in_several_currencies_are_ranked_by_what_they_are_worth(
