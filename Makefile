@@ -3,6 +3,7 @@
 #   make demo EXIT=1       the same, and ends after the story; DAY=3 for longer days, in seconds
 #   make test              checks and all tests; ONLY=domain for the tests in tests/domain alone
 #   make bench             what a cycle costs, and what is looked at with a million invoices
+#   make bench SCALE=1     cycles of 2,000 and 20,000 customers, and the production topology: an hour
 .PHONY: demo test bench lint setup setup-test format clean
 .DEFAULT_GOAL := demo
 MAKEFLAGS += --no-print-directory
@@ -20,7 +21,7 @@ test: setup-test $(if $(ONLY),,lint)
 
 # with the browser of the tests
 bench: setup-test
-	@$(PY) -m benchmarks
+	@$(PY) -m benchmarks$(if $(SCALE),.scale)
 
 lint: setup-test
 	@$(PY) -m ruff check .

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from demo.dataset import write_dataset
 
+OF_DEMONSTRATION = 200
+"""Customers."""
 OF_CUSTOMERS = ("customers.csv", "subscriptions.csv", "usage.csv.gz")
 
 

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol
 
 from stack.card_sandbox.service import CardSandbox
 from stack.errors import StackError
@@ -33,6 +34,7 @@ from stack.temporal import TemporalServer
 
 __all__ = [
     "EmbeddedStack",
+    "MakeTemporal",
     "Part",
     "Ports",
     "StackAddresses",
@@ -52,6 +54,29 @@ class Part:
 
     name: str
     argv: tuple[str, ...]
+
+
+class TemporalService(Service, Protocol):
+    """A Temporal server as the stack needs it."""
+
+    @property
+    def address(self) -> str:
+        """Host and port of the gRPC service."""
+
+    @property
+    def ui_url(self) -> str:
+        """Address of the Web UI; no slash at the end."""
+
+
+MakeTemporal = Callable[[Path, int, int, PostgresServer], TemporalService]
+"""Out of the home, the ports of gRPC and Web UI, and the database beside it, which may start
+at the same time."""
+
+
+def _development_server(
+    home: Path, port: int, ui_port: int, postgres: PostgresServer
+) -> TemporalServer:
+    return TemporalServer(home, port, ui_port)
 
 
 class _Application:
@@ -88,11 +113,20 @@ class EmbeddedStack:
         home: The folder that keeps everything; made where it is missing.
         parts: Application parts, started by `start_parts` in this order.
         ports: Ports that must be used.
+        temporal: Makes the Temporal server; the development server unless one is given.
     """
 
-    def __init__(self, home: Path, *, parts: Sequence[Part] = (), ports: Ports = Ports()) -> None:
+    def __init__(
+        self,
+        home: Path,
+        *,
+        parts: Sequence[Part] = (),
+        ports: Ports = Ports(),
+        temporal: MakeTemporal | None = None,
+    ) -> None:
         self.home = home.absolute()
         self._parts = tuple(parts)
+        self._make_temporal = temporal or _development_server
         self._asked = ports
         self._lock = HomeLock(self.home)
         self._state_lock = threading.Lock()
@@ -234,7 +268,9 @@ class EmbeddedStack:
         """The services side by side; the slowest sets the time."""
         book = self._book
         postgres = PostgresServer(self.home, book.take("postgres"), secrets.database_password)
-        temporal = TemporalServer(self.home, book.take("temporal"), book.take("temporal_ui"))
+        temporal = self._make_temporal(
+            self.home, book.take("temporal"), book.take("temporal_ui"), postgres
+        )
         mailbox = Mailbox(self.home, book.take("smtp"))
         api_url = f"http://{HOST}:{book.take('api')}"
         services: list[Service] = [postgres, temporal, mailbox]

@@ -31,7 +31,7 @@ ROLE = DATABASE = "billwright"
 SETTINGS = {
     "listen_addresses": HOST,
     "unix_socket_directories": "",  # a socket's path may be too long for the kernel
-    "max_connections": "100",
+    "max_connections": "300",  # as in docker-compose.yml: enough for several workers
     "shared_buffers": "256MB",
     "work_mem": "16MB",
     "maintenance_work_mem": "128MB",

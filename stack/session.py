@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from sqlalchemy import Engine
 
 from settings import Settings
-from stack.embedded import EmbeddedStack, Part
+from stack.embedded import EmbeddedStack, MakeTemporal, Part
 from stack.errors import StackError
 from stack.state import StackAddresses, running_stack
 from storage.engine import make_engine
@@ -53,14 +53,17 @@ def database(found: Settings) -> Iterator[Engine]:
 
 
 @contextmanager
-def embedded(settings: Settings, *, parts: Sequence[Part]) -> Iterator[EmbeddedStack]:
+def embedded(
+    settings: Settings, *, parts: Sequence[Part], temporal: MakeTemporal | None = None
+) -> Iterator[EmbeddedStack]:
     """The embedded stack of `settings.home`, migrated, its `parts` running.
 
-    A part that dies is started again. SIGTERM ends the process in order. Raises StackError.
+    `temporal` None: the development server. A part that dies is started again. SIGTERM ends the
+    process in order. Raises StackError.
     """
     if current_thread() is main_thread():
         signal.signal(signal.SIGTERM, _end)
-    with EmbeddedStack(settings.home, parts=parts) as stack:
+    with EmbeddedStack(settings.home, parts=parts, temporal=temporal) as stack:
         engine = make_engine(stack.addresses().database_url, pool_size=1)
         migrate(engine, today=datetime.now(UTC).date())
         engine.dispose()

@@ -1,0 +1,157 @@
+"""`make bench SCALE=1`: cycles of 200, 2,000 and 20,000 customers, each against the first.
+
+With PDFs, the largest takes half an hour on two cores. Then 2,000 on the production topology.
+"""
+
+import argparse
+import asyncio
+import json
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import text
+
+from benchmarks import topology
+from benchmarks.datasets import OF_DEMONSTRATION, write_many
+from benchmarks.house import House, MeasuredCycle, open_house
+from storage.engine import transaction
+
+out = Console()
+SIZES = (200, 2_000, 20_000)
+BUDGETS = {2_000: "1.2", 20_000: "1.3"}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A cycle in a stack of its own, from an empty database on.
+
+    `longest`, `runs`: events of the longest run of the cycle's workflow, and how many runs.
+    `import_seconds`: for `events` of usage. `database_mib`, `temporal_mib`: on disk behind it.
+    """
+
+    cycle: MeasuredCycle
+    longest: int
+    runs: int
+    events: int
+    import_seconds: float
+    database_mib: float
+    temporal_mib: float
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__)
+    parser.add_argument(
+        "--sizes", type=_sizes, default=SIZES, help="customers, multiples of 200, the base first"
+    )
+    parser.add_argument(
+        "--topology", type=int, default=2_000, help="customers; 0 leaves the topology out"
+    )
+    parser.add_argument("--json", type=Path, help="also writes the figures to this file")
+    wanted = parser.parse_args()
+    measured = [measure(size) for size in wanted.sizes]
+    out.print(table(measured))
+    if wanted.json:
+        wanted.json.write_text(json.dumps([_figures(one) for one in measured], indent=1) + "\n")
+    if wanted.topology:
+        out.print(topology.table(topology.measure(wanted.topology)))
+
+
+def _sizes(given: str) -> tuple[int, ...]:
+    return tuple(int(size) for size in given.split(","))
+
+
+def measure(customers: int) -> Measured:
+    """Bills the demonstration's customers, many times over, in a stack made for it."""
+    with tempfile.TemporaryDirectory() as folder, open_house() as house:
+        write_many(Path(folder), customers // OF_DEMONSTRATION)
+        imported = house.load(Path(folder))
+        cycle = house.run_cycle()
+        longest, runs = asyncio.run(house.histories())
+        database, events = _size_and_events(house)
+        temporal = _mib_of_files(house.addresses.home, "temporal.db*")
+    return Measured(cycle, longest, runs, events, imported, database, temporal)
+
+
+def table(measured: list[Measured]) -> Table:
+    """One column a size; ratios are against the first."""
+    shown = Table("figure", title="What a cycle costs, by its size")
+    for one in measured:
+        shown.add_column(f"{one.cycle.customers:,} customers", justify="right")
+    shown.add_column("budget")
+    base = measured[0].cycle
+    ratios = [one.cycle.against(base) for one in measured]
+    rows: list[tuple[str, list[str]]] = [
+        ("invoices", [f"{one.cycle.invoices:,}" for one in measured]),
+        ("usage events", [f"{one.events:,}" for one in measured]),
+        ("  imported in", [f"{one.import_seconds:.0f} s" for one in measured]),
+        ("request to plan", [f"{one.cycle.planned_seconds:.1f} s" for one in measured]),
+        ("request to last PDF", [f"{one.cycle.seconds:.1f} s" for one in measured]),
+        *_cpu_rows(measured),
+        ("longest run's history", [f"{one.longest:,} events" for one in measured]),
+        ("runs of the cycle", [str(one.runs) for one in measured]),
+        *_memory_rows(measured),
+        ("PostgreSQL on disk", [f"{one.database_mib:,.0f} MiB" for one in measured]),
+        ("Temporal on disk (SQLite)", [f"{one.temporal_mib:,.0f} MiB" for one in measured]),
+    ]
+    for name, values in rows:
+        shown.add_row(name, *values, "")
+    budget = ", ".join(BUDGETS.get(one.cycle.customers, "–") for one in measured[1:])
+    for place, name in enumerate(("time", "CPU")):
+        values = [f"{pair[place]:.2f}" for pair in ratios]
+        shown.add_row(f"{name} per customer, against the first", *values, budget)
+    return shown
+
+
+def _cpu_rows(measured: list[Measured]) -> list[tuple[str, list[str]]]:
+    parts = ("worker", "pdf", "temporal", "postgres")
+    return [
+        (
+            f"  CPU per invoice: {part}",
+            [
+                f"{getattr(one.cycle.cost, part) / one.cycle.invoices * 1_000:.1f} ms"
+                for one in measured
+            ],
+        )
+        for part in parts
+    ]
+
+
+def _memory_rows(measured: list[Measured]) -> list[tuple[str, list[str]]]:
+    """At each mark: the figures of three moments beside each other show whether it grows."""
+    return [
+        (
+            f"MiB at 10, 50, 100 %: {part}",
+            [
+                " ".join(f"{getattr(at, part):.0f}" for at in one.cycle.memory.values())
+                for one in measured
+            ],
+        )
+        for part in ("worker", "pdf", "temporal", "postgres")
+    ]
+
+
+def _size_and_events(house: House) -> tuple[float, int]:
+    with transaction(house.engine) as connection:
+        row = connection.execute(
+            text("""
+                SELECT pg_database_size(current_database()) / 1048576.0,
+                       (SELECT count(*) FROM billing_events)
+            """)
+        ).one()
+    return float(row[0]), int(row[1])
+
+
+def _mib_of_files(folder: Path, pattern: str) -> float:
+    return sum(file.stat().st_size for file in folder.glob(pattern)) / 1_048_576
+
+
+def _figures(one: Measured) -> dict[str, Any]:
+    return asdict(one)
+
+
+if __name__ == "__main__":
+    main()
