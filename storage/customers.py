@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, text
+from sqlalchemy import Connection, Row, Select, select, text
 
 from domain.discounts import Discount
 from domain.parties import BilledCustomer, PaymentMethod, PostalAddress
@@ -38,7 +38,17 @@ def subscriptions_of(
     connection: Connection, customer_ids: Sequence[int], period: BillingPeriod
 ) -> dict[int, list[Subscription]]:
     """By customer id: the subscriptions with at least one day in `period`."""
-    rows = connection.execute(
+    rows = connection.execute(_subscriptions_query(customer_ids, period))
+    found: dict[int, list[Subscription]] = defaultdict(list)
+    for row in rows:
+        found[row.customer_id].append(
+            Subscription(row.code, row.quantity, row.starts_on, row.ends_on)
+        )
+    return found
+
+
+def _subscriptions_query(customer_ids: Sequence[int], period: BillingPeriod) -> Select[Any]:
+    return (
         select(
             subscriptions.c.customer_id,
             pricing_plans.c.code,
@@ -53,12 +63,6 @@ def subscriptions_of(
             (subscriptions.c.ends_on.is_(None)) | (subscriptions.c.ends_on > period.start),
         )
     )
-    found: dict[int, list[Subscription]] = defaultdict(list)
-    for row in rows:
-        found[row.customer_id].append(
-            Subscription(row.code, row.quantity, row.starts_on, row.ends_on)
-        )
-    return found
 
 
 def discounts_of(connection: Connection, customer_ids: Sequence[int]) -> dict[int, list[Discount]]:

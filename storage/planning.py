@@ -7,13 +7,16 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    FromClause,
     Row,
     ScalarSelect,
+    Select,
     and_,
     func,
     or_,
     select,
     text,
+    true,
     update,
 )
 
@@ -78,7 +81,9 @@ def plan_page(
     holds the cycle's row, so that an attempt that was given up cannot write behind a later one.
     """
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ONE_PAGE_AT_A_TIME})
-    page = _customers_to_plan(connection, cycle, after_account, limit, failed_again)
+    page = connection.execute(
+        _customers_to_plan(cycle, after_account, limit, failed_again=failed_again)
+    ).all()
     if not page:
         return PageOfPlan(None)
     reopened = last_reopenings(connection, [row.id for row in page])
@@ -181,13 +186,13 @@ def _last_sequence_elsewhere(connection: Connection, cycle_id: int, period: Bill
 
 
 def _customers_to_plan(
-    connection: Connection, cycle: Cycle, after_account: str, limit: int, failed_again: bool
-) -> Sequence[Row[Any]]:
+    cycle: Cycle, after_account: str, limit: int, *, failed_again: bool
+) -> Select[Any]:
     """The next customers of the plan, each with what is known of their invoice of the month.
 
     `is_due`: the regular invoice is planned; one who has it may have a late month that failed.
     """
-    item = billing_cycle_items.alias("item")
+    item = _item_of(cycle)
     held = invoices.alias("held")
     due: ColumnElement[bool] = item.c.outcome.is_(None)
     wanted = due
@@ -198,14 +203,15 @@ def _customers_to_plan(
             due,
             select(late.c.part)
             .where(
-                late.c.customer_id == customers.c.id,
+                late.c.account_number == customers.c.account_number,
                 late.c.cycle_id == cycle.id,
                 late.c.part != "",
                 late.c.outcome == "failed",
             )
+            .offset(0)
             .exists(),
         )
-    return connection.execute(
+    return (
         select(
             customers,
             due.label("is_due"),
@@ -214,19 +220,32 @@ def _customers_to_plan(
             _invoiced_elsewhere(cycle).label("invoiced_as"),
             _billed_late(cycle).label("billed_late_as"),
         )
-        .outerjoin(
-            item,
-            and_(
-                item.c.customer_id == customers.c.id,
-                item.c.cycle_id == cycle.id,
-                item.c.part == "",
-            ),
-        )
+        .select_from(customers)
+        .outerjoin(item, true())
         .outerjoin(held, and_(held.c.id == item.c.invoice_id, held.c.status == "draft"))
         .where(customers.c.account_number > after_account, wanted)
         .order_by(customers.c.account_number)
         .limit(limit)
-    ).all()
+    )
+
+
+def _item_of(cycle: Cycle) -> FromClause:
+    """The outcome of a customer's regular invoice.
+
+    Looked up by its key for each customer of the page: PostgreSQL expects hardly anybody without an
+    outcome, and would read all outcomes for every page. OFFSET keeps it from doing so.
+    """
+    item = billing_cycle_items
+    return (
+        select(item.c.outcome, item.c.invoice_id)
+        .where(
+            item.c.account_number == customers.c.account_number,
+            item.c.cycle_id == cycle.id,
+            item.c.part == "",
+        )
+        .offset(0)
+        .lateral("item")
+    )
 
 
 def _invoiced_elsewhere(cycle: Cycle) -> ScalarSelect[str]:

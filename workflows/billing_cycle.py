@@ -188,7 +188,7 @@ class BillingCycle:
                 contract.finish_plan,
                 CycleStep(order.period, order.requested_by),
                 summary="Number the drafts",
-                **policies.RECORD,
+                **policies.NUMBER,
             )
         if order.pause_before_issue and not self._failed_again:
             self._paused = True

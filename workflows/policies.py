@@ -47,6 +47,13 @@ RECORD = LocalCall(
 """A short transaction. Runs in the workflow's own worker; an outage of the database is waited
 out, at first in the worker, then by durable timers."""
 
+NUMBER = LocalCall(
+    start_to_close_timeout=timedelta(minutes=10),
+    local_retry_threshold=timedelta(seconds=5),
+    retry_policy=_PATIENT,
+)
+"""A month's drafts numbered in one transaction: seconds for ten thousand of them."""
+
 RENDER = LocalCall(
     start_to_close_timeout=timedelta(seconds=60),
     local_retry_threshold=timedelta(seconds=5),

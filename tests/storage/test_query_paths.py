@@ -17,10 +17,13 @@ from storage.attention import _UNDELIVERED as UNDELIVERED
 from storage.audit import _LAST_OF_BILLING as LAST_OF_BILLING
 from storage.collection import _CASE as CASE
 from storage.customers import USAGE_OF_CUSTOMERS
+from storage.customers import _subscriptions_query as subscriptions_query
+from storage.cycles import load_cycle
 from storage.engine import transaction
 from storage.invoices import InvoiceFilter, Overdue, page_of
 from storage.late.months import MONTHS_TO_RATE
 from storage.master_data.billed_months import _last_billed as last_billed
+from storage.planning import _customers_to_plan as customers_to_plan
 from storage.reports.collections_queries import CASES, RECEIVABLES
 from storage.review import _QUEUE as QUEUE
 from storage.tables import invoices
@@ -34,6 +37,12 @@ ROWS = """
     FROM generate_series(0, 50) n;
     INSERT INTO documents (sha256, media_type, content)
     VALUES (repeat('0', 64), 'application/pdf', '');
+
+    INSERT INTO pricing_plans (code, name, kind) VALUES ('support', 'Support', 'flat');
+    INSERT INTO subscriptions (customer_id, plan_id, quantity, starts_on, ends_on)
+    SELECT customer, plan.id, 1, day, day + 30
+    FROM pricing_plans plan, generate_series(1, 500) customer,
+        LATERAL (SELECT date '2020-01-01' + 60 * n AS day FROM generate_series(0, 3) n) spans;
 
     INSERT INTO billing_events (customer_id, metric, occurred_at, quantity, event_id)
     SELECT 1 + n % 500, 'api_calls', timestamptz '2026-01-01' + n * interval '2 minutes', n,
@@ -358,6 +367,27 @@ def test_the_last_month_that_was_billed_is_found_by_index(
     nodes = plan_of(filled, as_text(filled, last_billed(condition, recent)))
     assert read_as_a_whole(nodes) == set()
     assert "billing_cycle_items_of_invoice" in indexes(nodes)
+
+
+@pytest.mark.parametrize("failed_again", [False, True], ids=["plan", "retry"])
+def test_a_page_of_the_plan_looks_its_customers_up_one_by_one(
+    filled: Engine, *, failed_again: bool
+) -> None:
+    with transaction(filled) as connection:
+        cycle = load_cycle(connection, BillingPeriod(2025, 12))
+    query = customers_to_plan(cycle, "3", 100, failed_again=failed_again)
+    nodes = plan_of(filled, as_text(filled, query))
+    assert read_as_a_whole(nodes) == set()
+    reads = [n for n in nodes if n.get("Relation Name") == "billing_cycle_items"]
+    assert "billing_cycle_items_pkey" in indexes(reads)
+    assert all("customers.account_number" in node["Index Cond"] for node in reads)
+
+
+def test_the_subscriptions_of_customers_are_read_by_index(filled: Engine) -> None:
+    query = subscriptions_query([7, 8, 9], FEBRUARY)
+    nodes = plan_of(filled, as_text(filled, query))
+    reads = [node for node in nodes if node.get("Relation Name") != "pricing_plans"]
+    assert indexes(reads) == {"subscriptions_of_customer"}
 
 
 def test_months_to_rate_anew_are_found_by_index(filled: Engine) -> None:
