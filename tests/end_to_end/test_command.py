@@ -73,7 +73,7 @@ def test_imports_bills_and_exports_a_month_and_leaves_no_process(
     assert [row["number"] for row in rows] == [f"INV-2026-02-000{place}" for place in (1, 2, 3)]
     assert list(rows[0]) == (
         "number,account_number,period,currency,usage,subscriptions,proration,subtotal,tax,total,"
-        "amount_paid,status,collection_state,issued_on,due_on,discounts"
+        "amount_paid,status,collection_state,issued_on,due_on,discounts,late,service_month"
     ).split(",")
     assert shell.processes() == []
 
