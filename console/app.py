@@ -15,6 +15,7 @@ from console import (
     home,
     invoices,
     plans,
+    preview,
     proof,
     review,
     tax_rates,
@@ -25,7 +26,10 @@ from console.billing_api import NotLoggedIn, Refused
 from console.rendering import HOME, STATIC, html
 from console.visit import leave_notice
 
-PARTS = (home, proof, billing, invoices, review, bank, customers, terms, plans, tax_rates, usage)
+PARTS = (
+    *(home, proof, preview, billing, invoices, review, bank),
+    *(customers, terms, plans, tax_rates, usage),
+)
 _TITLES = {
     403: "This is not for your role",
     404: "There is no such page",

@@ -8,14 +8,15 @@ from fastapi.responses import HTMLResponse, Response
 
 from console.billing_api import FormRefused, Refused, under
 from console.forms import Fields
-from console.visit import Visitor
+from console.preview import CYCLES, KINDS, can_be_read, read_customers, read_preview
+from console.visit import Visit, Visitor
 
 router = APIRouter(prefix="/billing")
 
-_CYCLES = "/api/billing/cycles"
 _OUTCOMES = ("drafted", "issued", "skipped", "failed")
-_PAGE = 50
 _MONTHS = 12  # on a page of the list
+_CUSTOMERS = 50  # on a page of a cycle
+_TO_APPROVE = ("not_approved", "not_as_approved")
 _ORDERS = {
     "pause": "Paused. Whoever is being billed just now is finished.",
     "resume": "It goes on.",
@@ -42,43 +43,101 @@ async def plan(visit: Visitor) -> Response:
     }
     if form["issued_on"]:
         order["issued_on"] = form["issued_on"]
+    if "approval_required" in form:
+        order["approval_required"] = True
     try:
-        cycle = await visit.api.post(_CYCLES, order)
+        cycle = await visit.api.post(CYCLES, order)
     except FormRefused as refused:
         return await _overview(visit, refused, form)
     return visit.done(under("/console/billing", cycle["period"]))
 
 
 @router.get("/{period}")
-async def show(visit: Visitor, period: str, outcome: str = "", cursor: str = "") -> HTMLResponse:
-    """A cycle: its plan, its progress, its failures, and what became of each customer."""
-    cycle, customers = await visit.api.all(
-        visit.api.get(under(_CYCLES, period)), _customers(visit, period, outcome, cursor)
-    )
-    return visit.page(
-        "cycle.html.j2",
-        cycle=cycle,
-        stage=_stage(cycle),
-        outcomes=_OUTCOMES,
-        outcome=outcome,
-        customers=customers,
-    )
+async def show(
+    visit: Visitor,
+    period: str,
+    outcome: str = "",
+    cursor: str = "",
+    kind: str = "",
+    account: str = "",
+) -> HTMLResponse:
+    """A cycle: its plan and what stands out of it, its progress, its failures, and what became of
+    each customer.
+    """
+    return await _cycle_page(visit, period, outcome, cursor, kind, account)
 
 
 @router.get("/{period}/progress")
 async def progress(visit: Visitor, period: str) -> HTMLResponse:
     """The part of the page that changes while the cycle runs."""
-    cycle = await visit.api.get(under(_CYCLES, period))
-    return visit.page("cycle_progress.html.j2", cycle=cycle, stage=_stage(cycle))
+    cycle = await visit.api.get(under(CYCLES, period))
+    preview = await _preview(visit, cycle)
+    return visit.page("cycle_progress.html.j2", cycle=cycle, stage=_stage(cycle), preview=preview)
+
+
+@router.post("/{period}/approve")
+async def approve(visit: Visitor, period: str) -> Response:
+    form = await visit.form()
+    approval = {"digest": form["digest"], "note": form["note"]}
+    try:
+        await visit.api.post(under(CYCLES, period, "approve"), approval)
+    except FormRefused as refused:
+        return await _cycle_page(visit, period, refused=refused, form=form)
+    return visit.done(under("/console/billing", period), "Approved; it can be issued now.")
 
 
 @router.post("/{period}/{order}")
 async def give_order(visit: Visitor, period: str, order: str) -> Response:
     if order not in _ORDERS:
         raise Refused(404, f"There is no order {order!r} for a cycle.")
-    await visit.api.post(under(_CYCLES, period, order))
+    await visit.api.post(under(CYCLES, period, order))
     page = "/console/billing" if order == "discard" else under("/console/billing", period)
     return visit.done(page, _ORDERS[order])
+
+
+async def _cycle_page(
+    visit: Visit,
+    period: str,
+    outcome: str = "",
+    cursor: str = "",
+    kind: str = "",
+    account: str = "",
+    *,
+    refused: FormRefused | None = None,
+    form: Fields | None = None,
+) -> HTMLResponse:
+    cycle = await visit.api.get(under(CYCLES, period))
+    preview, customers = await visit.api.all(
+        _preview(visit, cycle, kind),
+        read_customers(visit, period, outcome=outcome, cursor=cursor, account=account)
+        if can_be_read(cycle)
+        else _customers(visit, period, outcome, cursor),
+    )
+    return visit.page(
+        "cycle.html.j2",
+        422 if refused else 200,
+        cycle=cycle,
+        stage=_stage(cycle),
+        outcomes=_OUTCOMES,
+        outcome=outcome,
+        customers=customers,
+        account=account,
+        preview=preview,
+        kinds=KINDS,
+        kind=kind,
+        form=form or Fields(),
+        reason=refused.reason if refused else None,
+    )
+
+
+async def _preview(visit: Visit, cycle: dict[str, Any], kind: str = "") -> dict[str, Any] | None:
+    """What stands out, while a person decides: of a plan that waits, and of what a retry brought
+    that is to be approved.
+    """
+    unapproved = any(it["reason_code"] in _TO_APPROVE for it in cycle["failures"])
+    if _stage(cycle) == "ready" or (_stage(cycle) in ("done", "paused") and unapproved):
+        return await read_preview(visit, cycle["period"], kind)
+    return None
 
 
 async def _overview(
@@ -89,7 +148,7 @@ async def _overview(
     cursor: str = "",
 ) -> HTMLResponse:
     cycles, attention, by_itself = await visit.api.all(
-        visit.api.get(_CYCLES, cursor=cursor, limit=_MONTHS),
+        visit.api.get(CYCLES, cursor=cursor, limit=_MONTHS),
         visit.api.get("/api/billing/attention"),
         visit.api.get("/api/billing/next-cycle"),
     )
@@ -116,7 +175,7 @@ async def _customers(visit: Visitor, period: str, outcome: str, cursor: str) -> 
     """A page of outcomes; none while a cycle that was just started has no row yet."""
     try:
         found: dict[str, Any] = await visit.api.get(
-            under(_CYCLES, period, "customers"), outcome=outcome, cursor=cursor, limit=_PAGE
+            under(CYCLES, period, "customers"), outcome=outcome, cursor=cursor, limit=_CUSTOMERS
         )
     except Refused as refused:
         if refused.status != 404:

@@ -68,6 +68,15 @@ def change(value: Any) -> str:
     return "–" if value is None else f"{Decimal(str(value)):+,} %".replace("-", "−")
 
 
+def difference(amount: Any, currency: str) -> str:
+    """Money with its sign: `+$1,234.50`; a dash where there is none."""
+    if amount is None:
+        return "–"
+    value = Decimal(str(amount))
+    sign = "−" if value < 0 else "+" if value > 0 else ""
+    return f"{sign}{money(abs(value), currency)}"
+
+
 def day(value: Any) -> str:
     """An ISO date or instant as `1 Mar 2026`; a dash where there is none."""
     if not value:
@@ -128,6 +137,7 @@ FILTERS = {
     "whole": whole,
     "percent": percent,
     "change": change,
+    "difference": difference,
     "day": day,
     "instant": instant,
     "month": month,

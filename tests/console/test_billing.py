@@ -9,8 +9,8 @@ from tests.activities.mail_server import MailServer
 from tests.api.conftest import CYCLES, INVOICES, Product, at_the_printer, working
 from tests.api.test_failed_customers import Seed, mend
 from tests.api.test_monthly_billing import automatic
-from tests.builders import Subscriber, subscribers, tax_rate_row, write_csv
-from tests.console.conftest import SitDown
+from tests.builders import Subscriber, invoice_row, subscribers, tax_rate_row, write_csv
+from tests.console.conftest import PHONE, SitDown
 
 
 async def press_the_button(page: Page, month: str = "2026-02") -> None:
@@ -141,3 +141,35 @@ async def test_a_month_that_is_being_issued_is_paused_and_resumed(
     await office.follow(lambda cycle: cycle["issued"] == 10)
     await page.get_by_role("button", name="Resume").click()
     await expect(page.get_by_text("12 invoices issued, 0 skipped.")).to_be_visible()
+
+
+async def test_a_plan_is_read_approved_with_a_note_and_issued(
+    office: Product, seed: Seed, sit_down: SitDown, tmp_path: Path
+) -> None:
+    """Without JavaScript, on a phone; the customers' usage fell since January."""
+    seed([Subscriber("1001", 20_000), Subscriber("1002", 60_000)])
+    old = [invoice_row(f"INV-2026-01-000{n}", account_number=f"100{n}") for n in (1, 2)]
+    mend(office, tmp_path, lambda files: write_csv(files / "invoices.csv", old))
+    desk = await sit_down(office, viewport=PHONE, javascript=False)
+    page = await desk.open("/billing")
+    await page.get_by_label("Issue nothing that was not approved").check()
+    await press_the_button(page)
+    await expect(page.get_by_role("heading", name="ready to be approved")).to_be_visible()
+    told = "The total in USD fell by 83.3 % since January 2026: from $428.40 to $71.40."
+    await expect(page.get_by_role("alert")).to_contain_text(told)
+    stands_out = page.get_by_role("region", name="What stands out")
+    await expect(stands_out.get_by_role("row", name="1001")).to_contain_text("−$170.00")
+    await expect(page.get_by_role("button", name="Issue")).to_have_count(0)
+
+    await stands_out.get_by_role("link", name="1001").click()
+    await expect(page.get_by_role("cell", name="API calls: Tier 1")).to_be_visible()
+    await page.get_by_role("link", name="All customers").click()
+
+    await page.get_by_label("Why the plan is right").fill("Carnival")
+    await page.get_by_role("button", name="Approve 2 invoices").click()
+    await desk.told("Approved")
+    await expect(page.get_by_role("region", name="Approval")).to_contain_text("Carnival")
+    await page.get_by_role("button", name="Issue 2 invoices").click()
+    await expect(page.get_by_role("heading", name="Done")).to_be_visible()
+    await page.get_by_role("link", name="What stood out").click()
+    await expect(page.get_by_role("row", name="1002").first).to_contain_text("$50.00")

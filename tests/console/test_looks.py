@@ -11,6 +11,7 @@ PAGES = (
     "/",
     "/billing",
     "/billing/2026-02",
+    "/billing/2026-02/preview",
     "/billing/2026-02/proof",
     "/invoices",
     "/invoices/INV-2026-02-0001",
