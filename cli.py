@@ -3,9 +3,10 @@
 import asyncio
 import sys
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -20,27 +21,29 @@ from rich.progress import (
 from rich.table import Table
 from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
-from temporalio.client import WorkflowFailureError
+from temporalio.client import WorkflowFailureError, WorkflowHandle
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
 from api.cycle_orders import order_cycle, order_retry
 from cli_access import keys, people
+from cli_preview import approve_now, show_preview
 from cli_proof import prove_now, show_proof
 from cli_usage import usage
 from domain.errors import BillwrightError, NotFound
-from domain.periods import BillingPeriod
+from domain.periods import BillingPeriod, BusinessCalendar
 from domain.proof import ProofStatus
 from settings import MissingSettings, reveal, settings
 from stack.errors import StackError
 from stack.session import API, WORKER, database, embedded, session
 from storage import cycles
+from storage.approval import require_approved
 from storage.engine import transaction
 from storage.exports import EXPORTS, write_export
 from storage.importing.directory import import_directory
 from storage.importing.problems import ImportRefused
 from storage.schema import migrate
-from workflows.billing_cycle import DISCARDED
+from workflows.billing_cycle import DISCARDED, BillingCycle
 from workflows.connection import connect
 from workflows.contracts.cycle import ClosedCycle
 from workflows.ids import billing_cycle_id
@@ -136,7 +139,7 @@ def cycle(
                 billing_cycle_id(order.period), result_type=ClosedCycle
             )
             result = asyncio.ensure_future(handle.result())
-            await _show_progress(engine, month, result)
+            await _show_progress(engine, month, result, handle)
             closed: ClosedCycle = await result
             return closed
 
@@ -151,6 +154,25 @@ def cycle(
             f"{left} invoices could not be billed; mend the causes above and run "
             f"billwright cycle {period} --retry."
         )
+
+
+@app.command()
+def preview(
+    period: Annotated[str, typer.Argument(help="The month of the plan, such as 2026-02.")],
+    approve: Annotated[
+        str | None,
+        typer.Option(help="Approve all that waits to be; with a note, which may be empty."),
+    ] = None,
+) -> None:
+    """Shows a plan before it is issued: sums against the last month, and what stands out."""
+    month = BillingPeriod.parse(period)
+    with session(settings()) as found, database(found) as engine:
+        show_preview(engine, found, month, out)
+        if approve is not None:
+            now = datetime.now(UTC)  # noqa: TID251 - the command's clock
+            calendar = BusinessCalendar(found.seller_time_zone, found.day_seconds)
+            made = approve_now(engine, found, month, note=approve, today=calendar.real_date(now))
+            out.print(f"Approved {made.drafts:,} drafts; billwright cycle {month} issues them.")
 
 
 @app.command()
@@ -263,14 +285,24 @@ def _bar() -> Progress:
 
 
 async def _show_progress(
-    engine: Engine, period: BillingPeriod, result: "asyncio.Future[ClosedCycle]"
+    engine: Engine,
+    period: BillingPeriod,
+    result: "asyncio.Future[ClosedCycle]",
+    handle: WorkflowHandle[Any, Any],
 ) -> None:
-    """A bar over the customers, until the cycle has its result."""
+    """A bar over the customers, until the cycle has its result; a plan that was approved goes on.
+
+    Raises PlanNotApproved for one that waits for it.
+    """
     with _bar() as bar:
         task = bar.add_task(f"Planning {period}", total=None)
         while not result.done():
             await asyncio.wait([result], timeout=0.2)
             summary = await asyncio.to_thread(_summary, engine, period)
+            planned = summary is not None and summary.status == "planned"
+            if planned and await asyncio.to_thread(_waits_approved, engine, period):
+                with suppress(RPCError):  # it has just ended
+                    await handle.signal(BillingCycle.resume)
             if summary is not None and summary.status != "planning":
                 issued = summary.issued + summary.late_issued
                 bar.update(
@@ -287,6 +319,14 @@ def _summary(engine: Engine, period: BillingPeriod) -> cycles.CycleSummary | Non
             return cycles.summarize_cycle(connection, period)
         except NotFound:
             return None
+
+
+def _waits_approved(engine: Engine, period: BillingPeriod) -> bool:
+    """Whether the plan was to be approved, is, and only waits. Raises PlanNotApproved."""
+    with transaction(engine) as connection:
+        cycle = cycles.load_cycle(connection, period)
+        require_approved(connection, cycle)
+    return cycle.approval_required and not cycle.issue_began
 
 
 def _failures(engine: Engine, period: BillingPeriod) -> list[cycles.CycleFailure]:

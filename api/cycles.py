@@ -19,15 +19,13 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from api.cursors import read_position, write_position
 from api.cycle_orders import order_cycle, order_discard, order_retry, plan_waits
+from api.cycle_schemas import ApprovalOut, CycleDetail, DeviationOut
 from api.dependencies import App, Finance, Services, Viewer
 from api.invoice_signals import reason_of
 from api.schemas import (
-    ApprovalOut,
     CycleCustomer,
-    CycleDetail,
     CycleOut,
     CycleRequest,
-    DeviationOut,
     Discarded,
     Failure,
     Page,

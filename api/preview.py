@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from api.csv_answers import AS_CSV, Accept, Format, csv_file, wants_csv
 from api.cursors import read_position, write_position
+from api.cycle_schemas import ApprovalOut
 from api.dependencies import App, Finance, Viewer
 from api.invoices import invoice_line, tax_line
 from api.master_data_values import Words
@@ -24,15 +25,20 @@ from api.preview_schemas import (
     ToApproveOut,
     table,
 )
-from api.schemas import ApprovalOut, CycleCustomer, Page, Period, Totals
+from api.schemas import CycleCustomer, Page, Period, Totals
 from domain.periods import BillingPeriod
-from domain.standing_out import FindingKind, Thresholds
-from settings import Settings
+from domain.standing_out import FindingKind
 from storage.approval import approve, list_approvals, to_approve
 from storage.cycles import load_cycle
 from storage.engine import transaction
 from storage.exports import csv_lines
-from storage.preview import ComparedTotals, Preview, load_preview, load_whole
+from storage.preview import (
+    ComparedTotals,
+    Preview,
+    load_preview,
+    load_whole,
+    thresholds,
+)
 from storage.preview_customers import PlannedCustomer, customer_names, planned_customers
 
 router = APIRouter(prefix="/api/billing/cycles", tags=["preview"])
@@ -144,15 +150,6 @@ def approve_plan(
             note_required=bool(whole),
         )
     return ApprovalOut.model_validate(made)
-
-
-def thresholds(settings: Settings) -> Thresholds:
-    """From where on something stands out."""
-    return Thresholds(
-        settings.standing_out_percent,
-        settings.standing_out_amount,
-        settings.standing_out_whole_percent,
-    )
 
 
 def _whole(found: Preview) -> dict[str, object]:

@@ -7,16 +7,17 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field, StringConstraints
 
 from api.collection_schemas import Note
+from api.cycle_schemas import ApprovalOut
 from api.schemas import (
     Amount,
-    ApprovalOut,
     CycleCustomer,
     LineOut,
     Schema,
     TaxLineOut,
     Totals,
 )
-from domain.standing_out import Finding, FindingKind, PlanFindingKind
+from domain.standing_out import Finding, FindingKind
+from domain.whole_plan import PlanFindingKind
 
 _FINDING: dict[str, Any] = {
     "kind": "drop",

@@ -229,66 +229,6 @@ class CycleOut(Schema):
     totals: list[Totals] = []
 
 
-class ApprovalOut(Schema):
-    """Who let how many drafts be issued. `digest` names the drafts as they were."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        from_attributes=True,
-        json_schema_extra={
-            "example": {
-                "person": "Greta Finance",
-                "note": "Usage fell with the holidays.",
-                "drafts": 187,
-                "business_date": "2026-03-01",
-                "approved_at": "2026-03-01T08:10:00Z",
-                "digest": "187:0:40213.55USD:9f86d081884c7d659a2feaa0c55ad015",
-            }
-        },
-    )
-
-    person: str
-    note: str
-    drafts: int
-    business_date: date
-    approved_at: datetime
-    digest: str
-
-
-class DeviationOut(Schema):
-    """A draft that is not issued as it was approved, and why. `approved_total` is null where it was
-    not approved at all, `total` where there is nothing to issue any more.
-    """
-
-    model_config = ConfigDict(extra="forbid", from_attributes=True)
-
-    account_number: str
-    number: str
-    approved_currency: str | None
-    approved_total: Amount | None
-    currency: str | None
-    total: Amount | None
-    why: str
-
-
-class CycleDetail(CycleOut):
-    """A cycle with its failures, and what its workflow is doing now.
-
-    `paused` and `in_flight` are null when no worker answers. `proving`: all is issued, and the
-    month is being proved. `deviations`: what is not issued as it was approved.
-    """
-
-    to_collect: list[ToCollectOut] = []
-    failures: list[Failure] = []
-    paused: bool | None = None
-    in_flight: list[str] | None = None
-    proving: bool = False
-    approval_required: bool = False
-    approvals: list[ApprovalOut] = []
-    deviations: list[DeviationOut] = []
-    workflow_url: str
-
-
 class TaxLineOut(Schema):
     """Tax at one rate. `rule`: domestic, eu_destination, reverse_charge, listed,
     outside_scope or exempt."""

@@ -20,14 +20,13 @@ from domain.standing_out import (
     Finding,
     MonthsBill,
     PastMonth,
-    PlanFinding,
     PriceChange,
     Thresholds,
-    WholeMonth,
     customer_findings,
-    plan_findings,
     ranked,
 )
+from domain.whole_plan import PlanFinding, WholeMonth, plan_findings
+from settings import Settings
 from storage.approval import CODES_OF_APPROVAL
 from storage.cycles import CycleTotals, load_cycle
 from storage.drafts import Cycle
@@ -176,6 +175,15 @@ class Preview:
     def counts(self) -> dict[str, int]:
         """Of findings, by kind."""
         return dict(Counter(finding.kind.value for finding in self.findings))
+
+
+def thresholds(settings: Settings) -> Thresholds:
+    """From where on something stands out, as the settings have it."""
+    return Thresholds(
+        settings.standing_out_percent,
+        settings.standing_out_amount,
+        settings.standing_out_whole_percent,
+    )
 
 
 def load_preview(

@@ -14,15 +14,12 @@ from domain.standing_out import (
     FindingKind,
     MonthsBill,
     PastMonth,
-    PlanFinding,
-    PlanFindingKind,
     PriceChange,
     Thresholds,
-    WholeMonth,
     customer_findings,
-    plan_findings,
     ranked,
 )
+from domain.whole_plan import PlanFinding, PlanFindingKind, WholeMonth, plan_findings
 
 USUAL = Thresholds()
 OF_THE_MONTH = frozenset(FindingKind) - {
