@@ -131,9 +131,8 @@ def change_draft(engine: Engine, number: str = FIRST, statement: str = "") -> No
 
 
 def status_of(connection: Connection, number: str) -> str:
-    return connection.execute(
-        select(invoices.c.status).where(invoices.c.number == number)
-    ).scalar_one()
+    found = select(invoices.c.status).where(invoices.c.number == number)
+    return str(connection.execute(found).scalar_one())
 
 
 def deviations(engine: Engine) -> list[Deviation]:

@@ -111,7 +111,7 @@ class Files:
         ]
 
     def invoices(self) -> list[dict[str, str]]:
-        rows = []
+        rows: list[dict[str, str]] = []
         for account, history in self.history.items():
             for month, bill in zip(MONTHS, history, strict=True):
                 if bill is not None:
@@ -210,7 +210,7 @@ def test_findings_are_those_that_a_reader_of_the_files_comes_to(
 
 def test_the_most_money_comes_first(sixty: tuple[Files, Preview]) -> None:
     _, preview = sixty
-    money = [abs((it.now or 0) - (it.before or 0)) for it in preview.findings]
+    money = [abs((it.now or Decimal(0)) - (it.before or Decimal(0))) for it in preview.findings]
     assert money == sorted(money, reverse=True)
 
 
