@@ -35,7 +35,8 @@ class ApprovalOut(Schema):
 
 class DeviationOut(Schema):
     """A draft that is not issued as it was approved, and why. `approved_total` is null where it was
-    not approved at all, `total` where there is nothing to issue any more.
+    not approved at all, `total` where there is nothing to issue any more. A total below zero,
+    before tax, is what a retry would give back of the invoice.
     """
 
     model_config = ConfigDict(extra="forbid", from_attributes=True)

@@ -16,7 +16,6 @@ router = APIRouter(prefix="/billing")
 _OUTCOMES = ("drafted", "issued", "skipped", "failed")
 _MONTHS = 12  # on a page of the list
 _CUSTOMERS = 50  # on a page of a cycle
-_TO_APPROVE = ("not_approved", "not_as_approved")
 _ORDERS = {
     "pause": "Paused. Whoever is being billed just now is finished.",
     "resume": "It goes on.",
@@ -134,8 +133,8 @@ async def _preview(visit: Visit, cycle: dict[str, Any], kind: str = "") -> dict[
     """What stands out, while a person decides: of a plan that waits, and of what a retry brought
     that is to be approved.
     """
-    unapproved = any(it["reason_code"] in _TO_APPROVE for it in cycle["failures"])
-    if _stage(cycle) == "ready" or (_stage(cycle) in ("done", "paused") and unapproved):
+    differs = _stage(cycle) in ("done", "paused") and cycle["deviations"]
+    if _stage(cycle) == "ready" or differs:
         return await read_preview(visit, cycle["period"], kind)
     return None
 

@@ -103,6 +103,18 @@ _DEVIATIONS = text(f"""
 """)  # noqa: S608
 
 
+_CREDITS_LEFT = text("""
+    SELECT customer.account_number, invoice.number, CAST(NULL AS text), CAST(NULL AS numeric),
+           invoice.currency, -planned.net, planned.reason
+    FROM planned_credits planned
+    JOIN invoices invoice ON invoice.id = planned.invoice_id
+    JOIN customers customer ON customer.id = planned.customer_id
+    WHERE planned.cycle_id = :cycle AND planned.instruction_id IS NULL AND planned.net > 0
+        AND planned.approval_id IS NULL
+    ORDER BY planned.id
+""")
+
+
 @dataclass(frozen=True)
 class ToApprove:
     """What waits to be approved; `digest` names it, and is empty where that is nothing.
@@ -133,7 +145,8 @@ class Approval:
 class Deviation:
     """A draft that is not issued as it was approved. `approved_total` None: it was not at all.
 
-    `total` None: there is nothing to issue any more.
+    `total` None: there is nothing to issue any more. Below zero, before tax, it is a credit on the
+    invoice `number` that a retry planned.
     """
 
     account_number: str
@@ -274,8 +287,10 @@ def list_deviations(connection: Connection, cycle: Cycle) -> list[Deviation]:
     """
     if not cycle.approval_required or not list_approvals(connection, cycle.id):
         return []
-    found = connection.execute(_DEVIATIONS, {"cycle": cycle.id, "period_start": cycle.period.start})
-    return [Deviation(*row) for row in found]
+    values = {"cycle": cycle.id, "period_start": cycle.period.start}
+    drafts = connection.execute(_DEVIATIONS, values).all()
+    credits = connection.execute(_CREDITS_LEFT, {"cycle": cycle.id}).all()
+    return [Deviation(*row) for row in (*drafts, *credits)]
 
 
 @dataclass(frozen=True)

@@ -414,6 +414,30 @@ def test_what_is_given_back_is_approved_with_the_drafts(engine: Engine, planned:
         assert ask_for_credits(connection, cycle.id, person=GRETA) == 1
 
 
+def test_a_credit_that_a_retry_plans_is_told_and_waits_for_an_approval(
+    engine: Engine, planned: Begin
+) -> None:
+    cycle = planned(ONE)
+    approve_all(engine, cycle)
+    begin_issue(engine, FEBRUARY)
+    post(engine)
+    with transaction(engine) as connection:
+        connection.execute(
+            text("""
+                INSERT INTO planned_credits
+                    (cycle_id, customer_id, month, invoice_id, lines, credit, net, reason)
+                SELECT :cycle, customer_id, '2026-01-01', id, '[]', '{"1": "3.00"}', 3.00,
+                       'Usage for 2026-01, corrected'
+                FROM invoices
+            """),
+            {"cycle": cycle.id},
+        )
+    (deviation,) = deviations(engine)
+    assert (deviation.number, str(deviation.total)) == (FIRST, "-3.00")
+    approve_all(engine, cycle)
+    assert deviations(engine) == []
+
+
 def test_approvals_are_not_rewritten(engine: Engine, planned: Begin) -> None:
     approve_all(engine, planned(ONE))
     for statement in (

@@ -69,6 +69,16 @@ def test_a_month_that_was_left_out_is_not_filled_in(engine: Engine, february: Op
     assert found.cycle.period == "2026-05"
 
 
+def test_where_plans_are_to_be_approved_a_month_waits_for_it(
+    engine: Engine, february: OpenCycle
+) -> None:
+    february(KNOWN_ANSWER)
+    close(engine)
+    found = due(engine, ISSUED_ON, replace(ORDER, approval_required=True)).cycle
+    assert found is not None
+    assert (found.approval_required, found.pause_before_issue) == (True, True)
+
+
 @pytest.mark.parametrize("issue_began", [False, True])
 def test_a_cycle_that_was_begun_is_taken_up_on_its_own_terms(
     engine: Engine, february: OpenCycle, *, issue_began: bool
