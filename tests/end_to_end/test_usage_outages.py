@@ -23,11 +23,19 @@ def sender(house: House, size: int, direction: int) -> Iterator[subprocess.Popen
     """A process that sends all events in batches of `size`, forwards (1) or backwards (-1)."""
     arguments = (house.addresses.api_url, house.http.headers["Authorization"], size, direction)
     command = [sys.executable, "-m", "tests.end_to_end.usage_sender", *map(str, arguments)]
-    with subprocess.Popen(command, cwd=ROOT) as process:
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE) as process:
         try:
             yield process
         finally:
             process.kill()
+
+
+def let_send(*processes: subprocess.Popen[bytes], batches: int) -> None:
+    """So few that none of them comes to what another sends before the last one is killed."""
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write(b"\n" * batches)
+        process.stdin.flush()
 
 
 def scalar(house: House, query: str) -> int:
@@ -36,14 +44,16 @@ def scalar(house: House, query: str) -> int:
 
 
 @contextmanager
-def in_the_middle(house: House) -> Iterator[None]:
+def in_the_middle(house: House, *processes: subprocess.Popen[bytes]) -> Iterator[None]:
     """Until the block ends, each batch stands still between its first row and its commit, and one
     does when the block begins.
     """
+    let_send(*processes, batches=1)
     house.until("a first batch", lambda: scalar(house, "SELECT count(*) FROM usage_daily"))
     holder = house.engine.connect()
     holder.execute(text("SELECT FROM usage_daily FOR UPDATE"))
     try:
+        let_send(*processes, batches=2)
         house.until("a batch that stands still", lambda: scalar(house, _STANDING_STILL))
         yield
     finally:
@@ -71,15 +81,18 @@ def test_whatever_is_killed_each_event_counts_once(tmp_path: Path) -> None:
         )
         killed = senders.enter_context(sender(house, 700, 1))
         steady = senders.enter_context(sender(house, 900, -1))
-        with in_the_middle(house):
+        with in_the_middle(house, killed, steady):
             house.stack.kill("postgres")
         house.ready()
-        with in_the_middle(house):
+        with in_the_middle(house, killed, steady):
             house.stack.kill("api")
         house.ready()
-        with in_the_middle(house):
+        with in_the_middle(house, killed, steady):
             killed.kill()
         again = senders.enter_context(sender(house, 1_100, 1))
+        for process in (steady, again):
+            assert process.stdin is not None
+            process.stdin.close()
         assert (steady.wait(120), again.wait(120)) == (0, 0)
 
         for table in ("billing_events", "usage_daily", "usage_monthly"):

@@ -1,7 +1,8 @@
 """A meter that sends its events until each batch is answered: `python -m …usage_sender`.
 
 Every such process has the same events. One that is killed forgets what it sent, and whoever
-starts it again sends all of them once more.
+starts it again sends all of them once more. It sends a batch for each line that it is given, and
+all that are left once no more lines come.
 """
 
 import gzip
@@ -67,4 +68,5 @@ if __name__ == "__main__":
     }
     with httpx.Client(base_url=address, headers=headers, timeout=60) as client:
         for each in _batches(int(size), int(direction)):
+            sys.stdin.readline()
             _send(client, each)
