@@ -1,5 +1,7 @@
 """Who may do what at the console is what the API says."""
 
+from urllib.parse import quote
+
 import httpx
 import pytest
 from fastapi.routing import APIRoute
@@ -9,6 +11,7 @@ from storage.access import Role
 from tests.api.conftest import CYCLES, BilledMonth
 from tests.api.people import OWN_PAGE, session_cookie
 
+EVENT = "evt-1001-2026-02-0"
 KNOWN = {
     "period": "2026-02",
     "number": "INV-2026-02-0001",
@@ -22,16 +25,18 @@ def pages(method: str) -> list[str]:
     """The address of every route of the console for `method`, once for each order."""
     routes = [(part, route) for part in PARTS for route in part.router.routes]
     return [
-        f"/console{route.path}".format(**KNOWN, order=order)
+        f"/console{route.path}".format(
+            **KNOWN, order=order, what="amend" if "/event/" in route.path else "assign"
+        )
         for part, route in routes
         if isinstance(route, APIRoute) and method in route.methods
         for order in (part._ORDERS if "{order}" in route.path else ("",))  # type: ignore[attr-defined]
     ]
 
 
-FILLED_IN = {"what": "open", "was": "{}", "name": "Another name"}
+FILLED_IN = {"what": "open", "was": "{}", "name": "Another name", "event_id": EVENT}
 """What a form must have before the API is asked."""
-PAGES = pages("GET")
+PAGES = [f"{page}?id={EVENT}" if page.endswith("/event") else page for page in pages("GET")]
 FORMS = pages("POST")
 
 
@@ -49,7 +54,7 @@ async def test_a_page_leads_a_stranger_to_the_login_and_back(
     answer = await stranger.get(page)
     assert (answer.status_code, answer.headers["location"]) == (
         303,
-        f"/login?next={page.replace('/', '%2F')}",
+        f"/login?next={quote(page, safe='')}",
     )
 
 
