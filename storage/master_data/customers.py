@@ -10,9 +10,9 @@ from sqlalchemy import ColumnElement, Connection, Row, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from domain.errors import Conflict, NotFound
-from storage import audit
 from storage.master_data.billed_months import begin_writing
 from storage.master_data.customer_rules import checked_customer
+from storage.master_data.telling import tell
 from storage.policies import policy_codes
 from storage.receivables import IS_OPEN
 from storage.recurring import forget_from
@@ -175,7 +175,7 @@ def add_customer(
             f"account_number: {account_number} is taken; change that customer, or give another "
             "number."
         )
-    _tell(connection, account_number, "created", row, business_date, by)
+    tell(connection, SUBJECT, account_number, "created", row, business_date, by)
     return _customer(made)
 
 
@@ -204,7 +204,7 @@ def change_customer(
         _leave_currency(connection, row)
     connection.execute(update(customers).where(customers.c.id == row.id).values(changed))
     details = {name: {"from": before[name], "to": value} for name, value in changed.items()}
-    _tell(connection, account_number, "changed", details, business_date, by)
+    tell(connection, SUBJECT, account_number, "changed", details, business_date, by)
     return load_customer(connection, account_number)
 
 
@@ -228,20 +228,6 @@ def _leave_currency(connection: Connection, row: Row[Any]) -> None:
     ).scalar_one()
     if begins is not None:
         forget_from(connection, begins)
-
-
-def _tell(
-    connection: Connection,
-    account_number: str,
-    event: str,
-    details: dict[str, Any],
-    business_date: date,
-    by: str,
-) -> None:
-    audit.record(
-        connection,
-        audit.AuditEntry(business_date, by, SUBJECT, account_number, event, details=details),
-    )
 
 
 def _customer(row: Row[Any]) -> Customer:

@@ -24,8 +24,8 @@ from sqlalchemy import (
 
 from domain.discounts import Discount
 from domain.errors import AlreadyBilled, Conflict, InvalidField, NotFound, TooLateToWithdraw
-from storage import audit
 from storage.master_data.billed_months import begin_writing, require_unbilled
+from storage.master_data.telling import tell, written_day
 from storage.master_data.terms import (
     require_customer,
     require_customers_currency,
@@ -121,7 +121,7 @@ def add_discount(
     ).scalar_one()
     forget_from(connection, discount.valid_from)
     added = load_discount(connection, id)
-    _tell(connection, added, "created", _details(added), business_date, by)
+    tell(connection, SUBJECT, added.subject, "created", _details(added), business_date, by)
     return added, True
 
 
@@ -181,8 +181,11 @@ def end_discount(
     require_unbilled(connection, "valid_to", row.customer_id, ends[0], after)
     connection.execute(update(discounts).where(discounts.c.id == id).values(valid_to=valid_to))
     forget_from(connection, ends[0])
-    details = {"id": id, "valid_to": {"from": _day(row.valid_to), "to": _day(valid_to)}}
-    _tell(connection, _kept(row), "changed", details, business_date, by)
+    details = {
+        "id": id,
+        "valid_to": {"from": written_day(row.valid_to), "to": written_day(valid_to)},
+    }
+    tell(connection, SUBJECT, _kept(row).subject, "changed", details, business_date, by)
     return load_discount(connection, id)
 
 
@@ -200,7 +203,9 @@ def withdraw_discount(connection: Connection, id: int, *, business_date: date, b
     connection.execute(delete(discounts).where(discounts.c.id == id))
     forget_from(connection, row.valid_from)
     withdrawn = _kept(row)
-    _tell(connection, withdrawn, "withdrawn", _details(withdrawn), business_date, by)
+    tell(
+        connection, SUBJECT, withdrawn.subject, "withdrawn", _details(withdrawn), business_date, by
+    )
 
 
 def load_discount(connection: Connection, id: int) -> KeptDiscount:
@@ -226,24 +231,6 @@ def _details(kept: KeptDiscount) -> dict[str, Any]:
         "percent": None if kept.percent is None else f"{kept.percent:f}",
         "amount": None if kept.amount is None else f"{kept.amount:f}",
         "currency": kept.currency,
-        "valid_from": _day(kept.valid_from),
-        "valid_to": _day(kept.valid_to),
+        "valid_from": written_day(kept.valid_from),
+        "valid_to": written_day(kept.valid_to),
     }
-
-
-def _day(day: date | None) -> str | None:
-    return None if day is None else day.isoformat()
-
-
-def _tell(
-    connection: Connection,
-    kept: KeptDiscount,
-    event: str,
-    details: dict[str, Any],
-    business_date: date,
-    by: str,
-) -> None:
-    audit.record(
-        connection,
-        audit.AuditEntry(business_date, by, SUBJECT, kept.subject, event, details=details),
-    )

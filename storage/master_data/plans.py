@@ -11,7 +11,6 @@ from sqlalchemy import Connection, Row, select
 
 from domain.errors import Conflict, NotFound
 from domain.plans import Interval, PlanKind, PlanPrice, PriceBook
-from storage import audit
 from storage.master_data.billed_months import begin_writing, require_no_cycle_since
 from storage.master_data.price_versions import (
     PriceVersions,
@@ -19,6 +18,7 @@ from storage.master_data.price_versions import (
     rewrite_price,
     write_prices,
 )
+from storage.master_data.telling import tell
 from storage.price_list import load_prices
 from storage.recurring import forget_from
 from storage.snapshots import charges_to_json
@@ -155,10 +155,7 @@ def _tell(
         "valid_from": price.valid_from.isoformat(),
         **charged,
     }
-    audit.record(
-        connection,
-        audit.AuditEntry(business_date, by, SUBJECT, price.code, event, details=details),
-    )
+    tell(connection, SUBJECT, price.code, event, details, business_date, by)
 
 
 def _with_prices(connection: Connection, rows: Collection[Row[Any]], as_of: date) -> list[KeptPlan]:

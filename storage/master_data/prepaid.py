@@ -19,13 +19,13 @@ from sqlalchemy import (
 )
 
 from domain.errors import AlreadyBilled, Conflict, InvalidField, NotFound, TooLateToWithdraw
-from storage import audit
 from storage.master_data.billed_months import (
     begin_writing,
     require_no_cycle_since,
     require_unbilled,
     require_undrawn,
 )
+from storage.master_data.telling import tell, written_day
 from storage.master_data.terms import (
     require_customer,
     require_customers_currency,
@@ -132,7 +132,7 @@ def add_grant(
         .returning(prepaid_grants.c.id)
     ).scalar_one()
     added = load_grant(connection, id)
-    _tell(connection, added, "created", _details(added), business_date, by)
+    tell(connection, SUBJECT, added.subject, "created", _details(added), business_date, by)
     return added, True
 
 
@@ -182,8 +182,11 @@ def end_grant(
         require_undrawn(connection, "expires_on", id, expires_on)
     this = update(prepaid_grants).where(prepaid_grants.c.id == id)
     connection.execute(this.values(expires_on=expires_on))
-    details = {"id": id, "expires_on": {"from": _day(kept.expires_on), "to": _day(expires_on)}}
-    _tell(connection, kept, "changed", details, business_date, by)
+    details = {
+        "id": id,
+        "expires_on": {"from": written_day(kept.expires_on), "to": written_day(expires_on)},
+    }
+    tell(connection, SUBJECT, kept.subject, "changed", details, business_date, by)
     return load_grant(connection, id)
 
 
@@ -207,7 +210,7 @@ def withdraw_grant(connection: Connection, id: int, *, business_date: date, by: 
     (kept,) = _kept(connection, [row])
     _forget_draws_of_drafts(connection, id)
     connection.execute(delete(prepaid_grants).where(prepaid_grants.c.id == id))
-    _tell(connection, kept, "withdrawn", _details(kept), business_date, by)
+    tell(connection, SUBJECT, kept.subject, "withdrawn", _details(kept), business_date, by)
 
 
 def load_grant(connection: Connection, id: int) -> KeptGrant:
@@ -258,25 +261,7 @@ def _details(kept: KeptGrant) -> dict[str, Any]:
         "amount": f"{kept.amount:f}",
         "price": f"{kept.price:f}",
         "currency": kept.currency,
-        "valid_from": _day(kept.valid_from),
-        "expires_on": _day(kept.expires_on),
+        "valid_from": written_day(kept.valid_from),
+        "expires_on": written_day(kept.expires_on),
         "note": kept.note,
     }
-
-
-def _day(day: date | None) -> str | None:
-    return None if day is None else day.isoformat()
-
-
-def _tell(
-    connection: Connection,
-    kept: KeptGrant,
-    event: str,
-    details: dict[str, Any],
-    business_date: date,
-    by: str,
-) -> None:
-    audit.record(
-        connection,
-        audit.AuditEntry(business_date, by, SUBJECT, kept.subject, event, details=details),
-    )

@@ -17,10 +17,11 @@ from sqlalchemy.exc import IntegrityError
 
 from domain.errors import AlreadyBilled, Conflict, InvalidField, NotFound, TooLateToWithdraw
 from domain.plans import PlanKind
-from storage import audit
 from storage.late.months import months_that_count_late
 from storage.late.reopening import contract_changed
 from storage.master_data.billed_months import begin_writing, require_rated_anew
+from storage.master_data.telling import tell, written_day
+from storage.master_data.terms import require_customer
 from storage.recurring import forget_from
 from storage.tables import customers, plan_prices, pricing_plans, subscriptions
 
@@ -119,16 +120,10 @@ def add_subscription(
     billed and is not rated anew, and Conflict where another one overlaps.
     """
     begin_writing(connection)
-    customer = connection.execute(
-        select(customers.c.id, customers.c.currency).where(
-            customers.c.account_number == account_number
-        )
-    ).one_or_none()
+    customer = require_customer(connection, account_number)
     plan_id = connection.execute(
         select(pricing_plans.c.id).where(pricing_plans.c.code == plan_code)
     ).scalar_one_or_none()
-    if customer is None:
-        raise InvalidField("account_number", f"{account_number} is no customer; add it first.")
     if plan_id is None:
         raise InvalidField("plan_code", f"{plan_code} is no plan; add it first.")
     _require_after(starts_on, ends_on)
@@ -136,7 +131,7 @@ def add_subscription(
     require_rated_anew(connection, "starts_on", customer.id, starts_on, ends_on)
     added = _insert(connection, customer.id, plan_id, quantity, starts_on, ends_on)
     forget_from(connection, starts_on)
-    _tell(connection, added, "created", _details(added), business_date, by)
+    tell(connection, SUBJECT, added.subject, "created", _details(added), business_date, by)
     return replace(added, counts_late=_reach_back(connection, customer.id, starts_on, ends_on, by))
 
 
@@ -162,9 +157,9 @@ def end_subscription(
             update(subscriptions).where(subscriptions.c.id == id).values(ends_on=ends_on)
         )
     forget_from(connection, first)
-    details = {"id": id, "ends_on": {"from": _day(row.ends_on), "to": _day(ends_on)}}
+    details = {"id": id, "ends_on": {"from": written_day(row.ends_on), "to": written_day(ends_on)}}
     changed = load_subscription(connection, id)
-    _tell(connection, changed, "changed", details, business_date, by)
+    tell(connection, SUBJECT, changed.subject, "changed", details, business_date, by)
     return replace(changed, counts_late=_reach_back(connection, row.customer_id, first, after, by))
 
 
@@ -201,10 +196,10 @@ def change_quantity(
     details = {
         "id": id,
         "now": changed.id,
-        "first_day": _day(first),
+        "first_day": written_day(first),
         "quantity": {"from": f"{row.quantity:f}", "to": f"{quantity:f}"},
     }
-    _tell(connection, changed, "changed", details, business_date, by)
+    tell(connection, SUBJECT, changed.subject, "changed", details, business_date, by)
     late = _reach_back(connection, row.customer_id, first, row.ends_on, by)
     return replace(changed, counts_late=late)
 
@@ -223,7 +218,9 @@ def withdraw_subscription(connection: Connection, id: int, *, business_date: dat
     connection.execute(delete(subscriptions).where(subscriptions.c.id == id))
     forget_from(connection, row.starts_on)
     withdrawn = _kept(row)
-    _tell(connection, withdrawn, "withdrawn", _details(withdrawn), business_date, by)
+    tell(
+        connection, SUBJECT, withdrawn.subject, "withdrawn", _details(withdrawn), business_date, by
+    )
     _reach_back(connection, row.customer_id, row.starts_on, row.ends_on, by)
 
 
@@ -345,24 +342,6 @@ def _details(kept: KeptSubscription) -> dict[str, Any]:
     return {
         "id": kept.id,
         "quantity": f"{kept.quantity:f}",
-        "starts_on": _day(kept.starts_on),
-        "ends_on": _day(kept.ends_on),
+        "starts_on": written_day(kept.starts_on),
+        "ends_on": written_day(kept.ends_on),
     }
-
-
-def _day(day: date | None) -> str | None:
-    return None if day is None else day.isoformat()
-
-
-def _tell(
-    connection: Connection,
-    subscription: KeptSubscription,
-    event: str,
-    details: dict[str, Any],
-    business_date: date,
-    by: str,
-) -> None:
-    audit.record(
-        connection,
-        audit.AuditEntry(business_date, by, SUBJECT, subscription.subject, event, details=details),
-    )

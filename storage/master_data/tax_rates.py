@@ -13,9 +13,9 @@ from sqlalchemy import ColumnElement, Connection, Row, delete, insert, or_, sele
 from domain.errors import AlreadyBilled, Conflict, InvalidField, NotFound, TooLateToWithdraw
 from domain.periods import overlap
 from domain.tax import TaxRate
-from storage import audit
 from storage.importing.fields import require_state
 from storage.master_data.billed_months import begin_writing, require_untaxed
+from storage.master_data.telling import tell, written_day
 from storage.tables import tax_rates
 
 SUBJECT = "tax_rate"
@@ -123,7 +123,7 @@ def add_tax_rate(
         insert(tax_rates).values(vars(rate)).returning(tax_rates.c.id)
     ).scalar_one()
     added = load_tax_rate(connection, id)
-    _tell(connection, added, "created", details | _details(added), business_date, by)
+    tell(connection, SUBJECT, added.place, "created", details | _details(added), business_date, by)
     return added
 
 
@@ -147,8 +147,11 @@ def end_tax_rate(
     ends = sorted(end for end in (rate.valid_to, valid_to) if end is not None)
     require_untaxed(connection, "valid_to", place, ends[0], ends[1] if len(ends) > 1 else None)
     _set_end(connection, id, valid_to)
-    details = {"id": id, "valid_to": {"from": _day(rate.valid_to), "to": _day(valid_to)}}
-    _tell(connection, rate, "changed", details, business_date, by)
+    details = {
+        "id": id,
+        "valid_to": {"from": written_day(rate.valid_to), "to": written_day(valid_to)},
+    }
+    tell(connection, SUBJECT, rate.place, "changed", details, business_date, by)
     return load_tax_rate(connection, id)
 
 
@@ -166,7 +169,7 @@ def withdraw_tax_rate(connection: Connection, id: int, *, business_date: date, b
     except AlreadyBilled as billed:
         raise TooLateToWithdraw(f"Tax rate {id}", billed) from billed
     connection.execute(delete(tax_rates).where(tax_rates.c.id == id))
-    _tell(connection, rate, "withdrawn", _details(rate), business_date, by)
+    tell(connection, SUBJECT, rate.place, "withdrawn", _details(rate), business_date, by)
 
 
 def _rates_of(connection: Connection, place: tuple[str, str]) -> list[KeptTaxRate]:
@@ -216,24 +219,6 @@ def _details(rate: KeptTaxRate) -> dict[str, Any]:
         "id": rate.id,
         "rate_percent": f"{rate.rate_percent:f}",
         "name": rate.name,
-        "valid_from": _day(rate.valid_from),
-        "valid_to": _day(rate.valid_to),
+        "valid_from": written_day(rate.valid_from),
+        "valid_to": written_day(rate.valid_to),
     }
-
-
-def _day(day: date | None) -> str | None:
-    return None if day is None else day.isoformat()
-
-
-def _tell(
-    connection: Connection,
-    rate: KeptTaxRate,
-    event: str,
-    details: dict[str, Any],
-    business_date: date,
-    by: str,
-) -> None:
-    audit.record(
-        connection,
-        audit.AuditEntry(business_date, by, SUBJECT, rate.place, event, details=details),
-    )

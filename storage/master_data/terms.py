@@ -1,4 +1,4 @@
-"""What discounts and prepaid credit have in common: they are a customer's, in their currency."""
+"""What a customer's terms have in common: the customer there is, and money of their currency."""
 
 from decimal import Decimal
 from typing import Any
