@@ -1,6 +1,6 @@
 """Plans, prices and tax rates as the domain's lookup tables."""
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, text
 
 from domain.invoice import PriceList
 from domain.plans import Interval, PlanKind, PlanPrice, PriceBook
@@ -39,7 +39,7 @@ def load_prices(connection: Connection, *codes: str) -> list[PlanPrice]:
 
 def known_metrics(connection: Connection) -> set[str]:
     """Every metric that a version of a plan's price counts, of any day."""
-    return {metric for price in load_prices(connection) for metric in price.metrics}
+    return set(connection.execute(_METRICS).scalars())
 
 
 def load_taxes(connection: Connection) -> TaxTable:
@@ -48,3 +48,9 @@ def load_taxes(connection: Connection) -> TaxTable:
         TaxRate(row.country, row.region, row.rate_percent, row.name, row.valid_from, row.valid_to)
         for row in rows
     )
+
+
+_METRICS = text("""
+    SELECT DISTINCT charge ->> 'metric' FROM plan_prices, jsonb_array_elements(charges) AS charge
+""")
+"""Each batch of usage asks, and needs no price for it."""

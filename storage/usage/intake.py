@@ -1,6 +1,6 @@
 """A batch of events as programs send it: each is accepted, known before, set aside or rejected."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from enum import StrEnum
@@ -81,9 +81,7 @@ def take_in(
     it lies in the future; `time_zone`: the seller's. Sent again, each event is a duplicate.
     """
     with transaction(engine) as connection:
-        metrics = known_metrics(connection)
-    lines, months, rejected = _sort(sent, metrics, now)
-    with transaction(engine) as connection:
+        lines, months, rejected = _sort(sent, known_metrics(connection), now)
         missing = _without_partition(connection, months)
     for month in missing:
         make_partitions(engine, month, month)
@@ -91,9 +89,12 @@ def take_in(
         begin_batch(connection)
         lay_out(connection, ["".join(lines)])
         result = write_incoming(connection, time_zone=time_zone, received_by=received_by)
-        others = [*malformed, *rejected, *_aside(sent, result.set_aside)]
+        others = [*malformed, *rejected]
+        if result.set_aside or result.doubled:
+            by_place = {event.place: event for event in sent}
+            others += [_aside(by_place[line]) for line in result.set_aside]
         if result.doubled:
-            others += _doubled(sent, result.doubled, other_content(connection, result.doubled))
+            others += _doubled(by_place, result.doubled, other_content(connection, result.doubled))
         taken = TakenIn(sum(result.new.values()), sorted(others))
         record_batch(
             connection,
@@ -158,25 +159,21 @@ def _without_partition(
     return [BillingPeriod.of(month) for month in rows.scalars()]
 
 
-def _aside(sent: Sequence[SentEvent], lines: Iterable[int]) -> list[Judged]:
-    by_place = {event.place: event for event in sent}
-    return [
-        Judged(
-            line,
-            by_place[line].event_id,
-            Fate.SET_ASIDE,
-            f"account_number: {by_place[line].account_number!r} is no customer; "
-            "kept until somebody assigns it",
-        )
-        for line in lines
-    ]
+def _aside(event: SentEvent) -> Judged:
+    return Judged(
+        event.place,
+        event.event_id,
+        Fate.SET_ASIDE,
+        f"account_number: {event.account_number!r} is no customer; kept until somebody assigns it",
+    )
 
 
 def _doubled(
-    sent: Sequence[SentEvent], lines: Iterable[int], changed: dict[int, tuple[str, int | None]]
+    by_place: Mapping[int, SentEvent],
+    lines: Iterable[int],
+    changed: Mapping[int, tuple[str, int | None]],
 ) -> list[Judged]:
     """Of the events whose id was known: the same again, or another under its name."""
-    by_place = {event.place: event for event in sent}
     judged = []
     for line in lines:
         event_id = by_place[line].event_id
