@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from api.collection_schemas import AuditOut
 from api.csv_answers import AS_CSV, Accept, Format, csv_file, wants_csv
 from api.dependencies import App, Finance, Services
-from api.schemas import Day, Page
+from api.schemas import Day, Page, page_of
 from domain.errors import InvalidValue
 from storage.audit import AuditFilter, Order, list_entries
 from storage.engine import transaction
@@ -56,10 +56,7 @@ def _page(
 ) -> Page[AuditOut]:
     with transaction(app.engine) as connection:
         found = list_entries(connection, wanted, after=after, order=order, limit=limit + 1)
-    return Page(
-        items=[AuditOut.model_validate(entry) for entry in found[:limit]],
-        next_cursor=str(found[limit - 1].id) if len(found) > limit else None,
-    )
+    return page_of(found, limit, AuditOut.model_validate, lambda last: str(last.id))
 
 
 def _position(cursor: str | None) -> int | None:

@@ -17,7 +17,7 @@ from api.bank_schemas import (
 )
 from api.dependencies import App, Finance, Services, Viewer
 from api.invoice_signals import tell_invoices, told
-from api.schemas import Page
+from api.schemas import Page, page_of
 from domain.errors import InvalidValue
 from storage.banking import (
     StatementStored,
@@ -90,10 +90,7 @@ def list_page(
     """The last one stored first. What waits has its likeliest invoices, with the reasons."""
     with transaction(app.engine) as connection:
         found = list_transactions(connection, status, _position(cursor), limit + 1)
-    return Page(
-        items=[TransactionOut.model_validate(wire) for wire in found[:limit]],
-        next_cursor=str(found[limit - 1].id) if len(found) > limit else None,
-    )
+    return page_of(found, limit, TransactionOut.model_validate, lambda last: str(last.id))
 
 
 @router.post("/bank-transactions/{id}/assign", summary="Say what a bank transaction is for")

@@ -18,7 +18,7 @@ from api.customer_schemas import (
 from api.dependencies import App, Finance, Viewer
 from api.invoices import business_date
 from api.master_data_values import AccountPath, Country, Cursor, Limit, Words
-from api.schemas import Page
+from api.schemas import Page, page_of
 from storage.engine import transaction
 from storage.master_data.customers import (
     CustomerFilter,
@@ -58,9 +58,8 @@ def list_page(
     after = read_position(cursor, _POSITION)[0] if cursor is not None else None
     with transaction(app.engine) as connection:
         found = list_customers(connection, wanted, after=after, limit=limit + 1)
-    return Page(
-        items=[CustomerOut.model_validate(customer) for customer in found[:limit]],
-        next_cursor=write_position(found[limit - 1].account_number) if len(found) > limit else None,
+    return page_of(
+        found, limit, CustomerOut.model_validate, lambda last: write_position(last.account_number)
     )
 
 

@@ -32,6 +32,7 @@ from api.schemas import (
     Period,
     ToCollectOut,
     Totals,
+    page_of,
 )
 from api.web_ui import web_ui_url
 from domain.errors import Conflict, NotFound
@@ -96,15 +97,14 @@ async def list_page(
     def read() -> Page[CycleOut]:
         with transaction(app.engine) as connection:
             found = cycles.list_cycles(connection, before=before, limit=limit + 1)
-            items = [
-                CycleOut(
+            return page_of(
+                found,
+                limit,
+                lambda cycle: CycleOut(
                     **vars(cycle), totals=_totals(connection, BillingPeriod.parse(cycle.period))
-                )
-                for cycle in found[:limit]
-            ]
-        return Page(
-            items=items, next_cursor=found[limit - 1].period if len(found) > limit else None
-        )
+                ),
+                lambda last: last.period,
+            )
 
     return await run_in_threadpool(read)
 
@@ -138,10 +138,11 @@ def list_customers(
             after=after,
             limit=limit + 1,
         )
-    last = found[limit - 1] if len(found) > limit else None
-    return Page(
-        items=[CycleCustomer.model_validate(customer) for customer in found[:limit]],
-        next_cursor=last and write_position(last.account_number, last.late_month or ""),
+    return page_of(
+        found,
+        limit,
+        CycleCustomer.model_validate,
+        lambda last: write_position(last.account_number, last.late_month or ""),
     )
 
 

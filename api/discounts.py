@@ -11,7 +11,7 @@ from api.dependencies import App, Finance, Viewer
 from api.discount_schemas import DiscountChange, DiscountOut, DiscountRequest
 from api.invoices import business_date
 from api.master_data_values import Cursor, Day, Id, Limit, Words
-from api.schemas import Page
+from api.schemas import Page, page_of
 from storage.engine import transaction
 from storage.master_data.discounts import (
     DiscountFilter,
@@ -44,10 +44,11 @@ def list_page(
     after = read_position(cursor, _POSITION) if cursor is not None else None
     with transaction(app.engine) as connection:
         found = list_discounts(connection, wanted, after=after, limit=limit + 1)
-    last = found[limit - 1] if len(found) > limit else None
-    return Page(
-        items=[DiscountOut.model_validate(kept) for kept in found[:limit]],
-        next_cursor=last and write_position(last.account_number, last.valid_from, last.id),
+    return page_of(
+        found,
+        limit,
+        DiscountOut.model_validate,
+        lambda last: write_position(last.account_number, last.valid_from, last.id),
     )
 
 

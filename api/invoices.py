@@ -19,6 +19,7 @@ from api.schemas import (
     Period,
     TaxLineOut,
     TimelineOut,
+    page_of,
 )
 from api.web_ui import web_ui_url
 from domain.dunning import Case, CollectionState, days_late, next_due
@@ -90,10 +91,7 @@ def list_page(
             disputed=disputed,
         )
         found = list_invoices(connection, wanted, after=after, limit=limit + 1)
-    return Page(
-        items=[InvoiceOut(**_fields(invoice)) for invoice in found[:limit]],
-        next_cursor=write_cursor(found[limit - 1]) if len(found) > limit else None,
-    )
+    return page_of(found, limit, lambda invoice: InvoiceOut(**_fields(invoice)), write_cursor)
 
 
 @router.get("/{number}", summary="Read an invoice")

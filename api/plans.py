@@ -11,7 +11,7 @@ from api.dependencies import App, Finance, Services, Viewer
 from api.invoices import business_date
 from api.master_data_values import Cursor, Limit, PlanPath
 from api.plan_schemas import ChargeOut, PlanOut, PlanRequest, PriceOut, PriceRequest, TierOut
-from api.schemas import Page
+from api.schemas import Page, page_of
 from domain.plans import Interval, PlanKind, PlanPrice, charges_of
 from storage.engine import transaction
 from storage.master_data.plans import KeptPlan, add_plan, add_price, list_plans, load_plan
@@ -34,10 +34,7 @@ def list_page(app: App, caller: Viewer, cursor: Cursor = None, limit: Limit = 10
     with transaction(app.engine) as connection:
         today = business_date(app, connection)
         found = list_plans(connection, as_of=today, after=after, limit=limit + 1)
-    return Page(
-        items=[_out(plan) for plan in found[:limit]],
-        next_cursor=write_position(found[limit - 1].code) if len(found) > limit else None,
-    )
+    return page_of(found, limit, _out, lambda last: write_position(last.code))
 
 
 @router.get("/{code}", summary="Read a plan")

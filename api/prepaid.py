@@ -11,7 +11,7 @@ from api.dependencies import App, Finance, Viewer
 from api.invoices import business_date
 from api.master_data_values import Cursor, Id, Limit, Words
 from api.prepaid_schemas import PrepaidChange, PrepaidOut, PrepaidRequest
-from api.schemas import Page
+from api.schemas import Page, page_of
 from storage.engine import transaction
 from storage.master_data.prepaid import add_grant, end_grant, list_grants, withdraw_grant
 
@@ -36,10 +36,11 @@ def list_page(
     after = read_position(cursor, _POSITION) if cursor is not None else None
     with transaction(app.engine) as connection:
         found = list_grants(connection, account_number, after=after, limit=limit + 1)
-    last = found[limit - 1] if len(found) > limit else None
-    return Page(
-        items=[PrepaidOut.model_validate(kept) for kept in found[:limit]],
-        next_cursor=last and write_position(last.account_number, last.valid_from, last.id),
+    return page_of(
+        found,
+        limit,
+        PrepaidOut.model_validate,
+        lambda last: write_position(last.account_number, last.valid_from, last.id),
     )
 
 

@@ -25,7 +25,7 @@ from api.preview_schemas import (
     ToApproveOut,
     table,
 )
-from api.schemas import CycleCustomer, Page, Period, Totals
+from api.schemas import CycleCustomer, Page, Period, Totals, page_of
 from domain.periods import BillingPeriod
 from domain.standing_out import FindingKind
 from storage.approval import approve, list_approvals, to_approve
@@ -120,10 +120,11 @@ def list_customers(
             after=after,
             limit=limit + 1,
         )
-    last = found[limit - 1].outcome if len(found) > limit else None
-    return Page(
-        items=[_customer(customer) for customer in found[:limit]],
-        next_cursor=last and write_position(last.account_number, last.late_month or ""),
+    return page_of(
+        found,
+        limit,
+        _customer,
+        lambda last: write_position(last.outcome.account_number, last.outcome.late_month or ""),
     )
 
 

@@ -17,7 +17,7 @@ from api.proof_schemas import (
     ReconciliationStarted,
     table,
 )
-from api.schemas import Page, Period
+from api.schemas import Page, Period, page_of
 from api.web_ui import web_ui_url
 from domain.errors import Conflict
 from domain.periods import BillingPeriod
@@ -77,10 +77,7 @@ def list_page(
     with transaction(app.engine) as connection:
         cycle = load_cycle(connection, BillingPeriod.parse(period))
         found = list_reconciliations(connection, cycle.id, before=cursor, limit=limit + 1)
-    return Page(
-        items=[ReconciliationOut.model_validate(made) for made in found[:limit]],
-        next_cursor=str(found[limit - 1].id) if len(found) > limit else None,
-    )
+    return page_of(found, limit, ReconciliationOut.model_validate, lambda last: str(last.id))
 
 
 @router.post("/{period}/reconcile", status_code=202, summary="Prove a month anew")

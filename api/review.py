@@ -13,7 +13,7 @@ from api.collection_schemas import (
 )
 from api.dependencies import App, Viewer
 from api.invoices import business_date
-from api.schemas import Page
+from api.schemas import Page, page_of
 from domain.errors import InvalidValue
 from storage.engine import transaction
 from storage.review import ReviewCase, ReviewPosition, review_queue
@@ -39,10 +39,8 @@ def list_page(
         found = review_queue(
             connection, business_date=business_date(app, connection), after=after, limit=limit + 1
         )
-    last = found[limit - 1].position if len(found) > limit else None
-    return Page(
-        items=[_out(case) for case in found[:limit]],
-        next_cursor=f"{last.since}-{last.invoice_id}" if last else None,
+    return page_of(
+        found, limit, _out, lambda last: f"{last.position.since}-{last.position.invoice_id}"
     )
 
 

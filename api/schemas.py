@@ -1,6 +1,7 @@
 """The JSON of requests and answers. Money is a string, with the currency's digits."""
 
 import re
+from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Generic, Literal, TypeVar
@@ -48,6 +49,7 @@ Period = Annotated[
 ]
 """A month as text that `BillingPeriod.parse` takes."""
 Item = TypeVar("Item")
+Found = TypeVar("Found")
 
 
 class Schema(BaseModel):
@@ -367,3 +369,18 @@ class Page(BaseModel, Generic[Item]):
 
     items: list[Item]
     next_cursor: str | None = None
+
+
+def page_of(
+    found: Sequence[Found],
+    limit: int,
+    shown: Callable[[Found], Item],
+    cursor: Callable[[Found], str],
+) -> Page[Item]:
+    """The page of the first `limit` entries of `found`, which has one more where another page
+    follows; `cursor`: of the page behind an entry.
+    """
+    return Page(
+        items=[shown(entry) for entry in found[:limit]],
+        next_cursor=cursor(found[limit - 1]) if len(found) > limit else None,
+    )

@@ -10,7 +10,7 @@ from api.cursors import read_position, write_position
 from api.dependencies import App, Finance, Viewer
 from api.invoices import business_date
 from api.master_data_values import Cursor, Limit, Words
-from api.schemas import Page
+from api.schemas import Page, page_of
 from api.set_aside_schemas import (
     AssignUsageRequest,
     DayOfArrivalsOut,
@@ -51,10 +51,11 @@ def list_events(
         found = list_set_aside(
             connection, state, account_number=account_number, after=after, limit=limit + 1
         )
-    last = found[limit - 1] if len(found) > limit else None
-    return Page(
-        items=[SetAsideOut.model_validate(event) for event in found[:limit]],
-        next_cursor=last and write_position(last.account_number, last.event_id),
+    return page_of(
+        found,
+        limit,
+        SetAsideOut.model_validate,
+        lambda last: write_position(last.account_number, last.event_id),
     )
 
 
@@ -66,10 +67,11 @@ def list_of_accounts(
     after = read_position(cursor, _ACCOUNT)[0] if cursor is not None else None
     with transaction(app.engine) as connection:
         found = list_accounts(connection, after=after, limit=limit + 1)
-    last = found[limit - 1] if len(found) > limit else None
-    return Page(
-        items=[SetAsideAccountOut.model_validate(account) for account in found[:limit]],
-        next_cursor=last and write_position(last.account_number),
+    return page_of(
+        found,
+        limit,
+        SetAsideAccountOut.model_validate,
+        lambda last: write_position(last.account_number),
     )
 
 

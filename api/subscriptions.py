@@ -10,7 +10,7 @@ from api.cursors import read_position, write_position
 from api.dependencies import App, Finance, Viewer
 from api.invoices import business_date
 from api.master_data_values import Cursor, Day, Id, Limit, Words
-from api.schemas import Page
+from api.schemas import Page, page_of
 from api.subscription_schemas import SubscriptionChange, SubscriptionOut, SubscriptionRequest
 from storage.engine import transaction
 from storage.master_data.subscriptions import (
@@ -43,10 +43,11 @@ def list_page(
     after = read_position(cursor, _POSITION) if cursor is not None else None
     with transaction(app.engine) as connection:
         found = list_subscriptions(connection, wanted, after=after, limit=limit + 1)
-    last = found[limit - 1] if len(found) > limit else None
-    return Page(
-        items=[SubscriptionOut.model_validate(kept) for kept in found[:limit]],
-        next_cursor=last and write_position(last.account_number, last.plan_code, last.starts_on),
+    return page_of(
+        found,
+        limit,
+        SubscriptionOut.model_validate,
+        lambda last: write_position(last.account_number, last.plan_code, last.starts_on),
     )
 
 

@@ -10,7 +10,7 @@ from api.cursors import read_position, write_position
 from api.dependencies import App, Finance, Viewer
 from api.invoices import business_date
 from api.master_data_values import Country, Cursor, Day, Id, Limit
-from api.schemas import Page
+from api.schemas import Page, page_of
 from api.tax_rate_schemas import TaxRateChange, TaxRateOut, TaxRateRequest
 from domain.tax import TaxRate
 from storage.engine import transaction
@@ -42,10 +42,11 @@ def list_page(
     with transaction(app.engine) as connection:
         wanted = TaxRateFilter(country, on)
         found = list_tax_rates(connection, wanted, after=after, limit=limit + 1)
-    last = found[limit - 1] if len(found) > limit else None
-    return Page(
-        items=[TaxRateOut.model_validate(rate) for rate in found[:limit]],
-        next_cursor=last and write_position(last.country, last.region, last.valid_from),
+    return page_of(
+        found,
+        limit,
+        TaxRateOut.model_validate,
+        lambda last: write_position(last.country, last.region, last.valid_from),
     )
 
 

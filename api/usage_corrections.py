@@ -11,7 +11,7 @@ from api.dependencies import App, Finance, Services, Viewer
 from api.instructions import IdempotencyKey
 from api.invoices import business_date
 from api.master_data_values import Cursor, Limit, Words
-from api.schemas import Page, Period
+from api.schemas import Page, Period, page_of
 from api.usage_correction_schemas import (
     AmendRequest,
     CancelRequest,
@@ -115,10 +115,7 @@ def list_page(
             before=before,
             limit=limit + 1,
         )
-    return Page(
-        items=[CorrectionOut.model_validate(made) for made in found[:limit]],
-        next_cursor=write_position(found[limit - 1].id) if len(found) > limit else None,
-    )
+    return page_of(found, limit, CorrectionOut.model_validate, lambda last: write_position(last.id))
 
 
 def _correct(app: Services, caller: Caller, order: CorrectionOrder) -> UsageEventOut:
