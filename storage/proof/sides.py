@@ -36,7 +36,7 @@ class Span:
     """The time of a month's money, `[since, until)`; `until` None: until now.
 
     It goes from the issue of the month's invoices to that of the next ones, so that each payment
-    belongs to one month.
+    belongs to one month. Both are whole seconds, in which the card processor counts.
     """
 
     since: datetime
@@ -53,8 +53,8 @@ def span_of(connection: Connection, scope: Scope) -> Span:
 
 
 _SPAN = text("""
-    SELECT coalesce(cycle.issue_began_at, cycle.started_at) AS since,
-           (SELECT min(later.issue_began_at) FROM billing_cycles later
+    SELECT date_trunc('second', coalesce(cycle.issue_began_at, cycle.started_at)) AS since,
+           (SELECT date_trunc('second', min(later.issue_began_at)) FROM billing_cycles later
             WHERE later.issue_began_at > coalesce(cycle.issue_began_at, cycle.started_at)) AS until
     FROM billing_cycles cycle WHERE cycle.id = :cycle
 """)

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from activities.proof import ProofActivities
 from domain.proof import Equation
 from storage.cycles import move_cycle
 from storage.engine import transaction
 from storage.proof.records import list_reconciliations, load_proof
+from storage.tables import billing_cycles
 from tests.activities.card_house import CUSTOMER, CardHouse
 from tests.activities.cards import card_sandbox
 from tests.activities.conftest import Plan
@@ -91,6 +93,23 @@ def test_charges_refunds_and_disputes_are_those_of_the_processor(house: CardHous
     house.cards.dispute(intent["id"], status="won")
     house.take_in_events()
     assert proved(house)["sides"] == (Decimal("185.10"), Decimal("185.10"))
+
+
+def test_the_second_in_which_the_issue_began_belongs_to_the_month(house: CardHouse) -> None:
+    """The processor tells whole seconds: a moment in the midst of one would cut it in two."""
+    (charge,) = house.cards.gateway().list_movements(datetime.now(UTC) - timedelta(days=1))
+    with transaction(house.books.engine) as connection:
+        connection.execute(
+            update(billing_cycles).values(
+                issue_began_at=charge.made_at + timedelta(seconds=0.999999)
+            )
+        )
+    (intent,) = house.cards.objects("payment_intents")
+    house.cards.dispute(intent["id"])
+    house.take_in_events()
+    found = proved(house)
+    assert found["parts"]["charges"] == Decimal("195.10")
+    assert found["status"] == "balanced"
 
 
 def test_a_charge_that_nobody_here_knows_is_an_alarm(house: CardHouse) -> None:
