@@ -41,7 +41,8 @@ SETTINGS = {
     "synchronous_commit": "on",
     "wal_level": "minimal",
     "max_wal_senders": "0",
-    "max_wal_size": "1GB",
+    # after each checkpoint a page is logged whole once, and ids of events touch all pages
+    "max_wal_size": "4GB",
     "checkpoint_timeout": "15min",
     "jit": "off",  # compiling a query takes longer than billing's queries run
     "timezone": "UTC",
