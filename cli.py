@@ -103,7 +103,9 @@ def cycle(
     period: Annotated[str, typer.Argument(help="The month to bill, such as 2026-02.")],
     issued_on: Annotated[
         datetime | None,
-        typer.Option(formats=["%Y-%m-%d"], help="Date of the invoices; today if left out."),
+        typer.Option(
+            formats=["%Y-%m-%d"], help="Date of the invoices; the day of their issue if left out."
+        ),
     ] = None,
     hold_reminders: Annotated[
         bool | None, typer.Option(help="Send no reminder until released.")

@@ -7,6 +7,7 @@ from domain.periods import BillingPeriod
 from domain.tax import TaxPolicy
 from storage import cycles, discarding, planning
 from storage.approval import require_approved
+from storage.dating import date_by_issue
 from storage.drafts import drafts_to_issue
 from storage.engine import transaction
 from storage.late.credits import ask_for_credits
@@ -45,6 +46,7 @@ class CycleActivities:
                 hold_reminders=order.hold_reminders,
                 pause_before_issue=order.pause_before_issue,
                 approval_required=order.approval_required,
+                dated_by_issue=order.dated_by_issue,
                 actor=order.requested_by,
             )
 
@@ -75,6 +77,8 @@ class CycleActivities:
         with transaction(self._engine) as connection:
             cycle = cycles.load_cycle(connection, period, for_update=True)
             require_approved(connection, cycle)
+            if step.today is not None:
+                date_by_issue(connection, cycle, step.today, actor=step.actor)
             cycles.move_cycle(connection, period, "issuing", actor=step.actor)
             ask_for_credits(connection, cycle.id, person=step.actor)
 

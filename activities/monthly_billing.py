@@ -32,13 +32,14 @@ class MonthlyBillingActivities:
 
 
 def _cycle_order(month: NextMonth, order: MonthlyBillingOrder, today: date) -> CycleOrder:
-    """The invoices are dated `today`, the day on which the cycle really begins: after an outage the
-    customers have their whole time to pay. A cycle that was begun keeps its own terms.
+    """The invoices are dated `today`, or later by the day on which their issue begins: after an
+    outage the customers have their whole time to pay. A cycle that was begun keeps its own terms.
     """
     begun = month.cycle
     terms: dict[str, Any] = (
         {
             "issued_on": today,
+            "dated_by_issue": True,
             "terms_days": order.terms_days,
             "pause_before_issue": order.pause_before_issue or order.approval_required,
             "approval_required": order.approval_required,

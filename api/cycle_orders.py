@@ -36,7 +36,7 @@ def order_cycle(
     approval_required: bool | None = None,
 ) -> CycleOrder:
     """The order for a cycle. What is None is as the period's cycle has it, where there is one;
-    else the date of `now` in the seller's zone, the setting for the approval, and False.
+    else the day of the issue in the seller's zone, the setting for the approval, and False.
 
     Raises PeriodNotOver, InvalidValue for invoices dated inside their period or more than a year
     ahead and where the approval is waived that the setting requires, Conflict while there is no
@@ -66,6 +66,7 @@ def order_cycle(
     order = CycleOrder(
         period=str(period),
         issued_on=date_of_issue,
+        dated_by_issue=issued_on is None,
         terms_days=settings.payment_terms_days,
         hold_reminders=hold_reminders,
         pause_before_issue=pause_before_issue or approval_required,

@@ -68,7 +68,9 @@ class CycleRequest(Schema):
 
     period: Period = Field(description="The month, YYYY-MM. It must be over.")
     issued_on: Day | None = Field(
-        None, description="Business date of the invoices; today in the seller's zone if left out."
+        None,
+        description="Business date of the invoices; if left out, the day on which their issue "
+        "begins in the seller's zone.",
     )
     hold_reminders: Flag = Field(
         False, description="The invoices start on hold: no reminder is sent until released."

@@ -39,7 +39,9 @@ CODES_OF_APPROVAL = (NotApproved.code, NotAsApproved.code)
 _DIGEST = """
     encode(sha256(convert_to(ROW(
         invoice.number, invoice.customer_id, invoice.customer - 'billing_emails', invoice.kind,
-        invoice.service_month, invoice.issued_on, invoice.due_on, invoice.currency,
+        invoice.service_month, invoice.due_on - invoice.issued_on,
+        (SELECT CASE WHEN NOT dated_by_issue THEN invoice.issued_on END
+         FROM billing_cycles WHERE id = invoice.cycle_id), invoice.currency,
         invoice.subtotal, invoice.tax, invoice.total, invoice.tax_lines,
         (SELECT string_agg(ROW(line.kind, line.description, line.quantity, line.unit_price,
                 line.amount, line.plan_code, line.plan_version, line.service_month)::text, ''
@@ -47,7 +49,9 @@ _DIGEST = """
          FROM invoice_line_items line WHERE line.invoice_id = invoice.id)
     )::text, 'UTF8')), 'hex')
 """
-"""Of all that a draft charges, to whom, for what and when; not of where it is sent."""
+"""Of all that a draft charges, to whom, for what and when; not of where it is sent, nor of a date
+that only the issue gives it.
+"""
 _LAST_APPROVAL = """
     LEFT JOIN LATERAL (
         SELECT currency, total, digest FROM approved_drafts

@@ -104,11 +104,13 @@ def open_cycle(
     hold_reminders: bool,
     pause_before_issue: bool = False,
     approval_required: bool = False,
+    dated_by_issue: bool = False,
     actor: str,
 ) -> Cycle:
     """The period's cycle, made if there is none; one that was closed is opened again, for a retry.
 
     Its dates and terms stay as they were. A plan that is to be approved waits to be read.
+    `dated_by_issue`: where its issue begins behind `issued_on`, that day counts.
     """
     opened = connection.execute(
         insert(billing_cycles)
@@ -120,6 +122,7 @@ def open_cycle(
             hold_reminders=hold_reminders,
             pause_before_issue=pause_before_issue or approval_required,
             approval_required=approval_required,
+            dated_by_issue=dated_by_issue,
         )
         .on_conflict_do_nothing(index_elements=["period_start"])
         .returning(billing_cycles.c.id)
@@ -160,6 +163,7 @@ def load_cycle(connection: Connection, period: BillingPeriod, *, for_update: boo
         row.pause_before_issue,
         issue_began=row.issue_began_at is not None,
         approval_required=row.approval_required,
+        dated_by_issue=row.dated_by_issue,
     )
 
 

@@ -29,7 +29,12 @@ PLANNER = "billing-cycle"
 
 @dataclass(frozen=True)
 class Cycle:
-    """A row of `billing_cycles`. `issue_began`: once, whatever its status is since."""
+    """A row of `billing_cycles`.
+
+    Attributes:
+        issue_began: once, whatever its status is since.
+        dated_by_issue: `issued_on` is the day on which the issue begins, where that is later.
+    """
 
     id: int
     period: BillingPeriod
@@ -39,6 +44,7 @@ class Cycle:
     pause_before_issue: bool
     issue_began: bool
     approval_required: bool = False
+    dated_by_issue: bool = False
 
 
 @dataclass(frozen=True)

@@ -324,6 +324,7 @@ billing_cycles = Table(
     _at("issue_began_at", null=True),
     _at("closed_at", null=True),
     _flag("approval_required", default=False),
+    _flag("dated_by_issue", default=False),
 )
 
 cycle_approvals = Table(

@@ -199,7 +199,9 @@ class BillingCycle:
         async with self._step_of_the_plan():
             await workflow.execute_local_activity(
                 contract.begin_issue,
-                CycleStep(order.period, order.requested_by),
+                CycleStep(
+                    order.period, order.requested_by, order.calendar.real_date(workflow.now())
+                ),
                 summary="Begin to issue",
                 **policies.RECORD,
             )

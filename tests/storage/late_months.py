@@ -59,9 +59,9 @@ def plan_month(engine: Engine, period: BillingPeriod, *, again: bool = False) ->
     return page
 
 
-def begin_issue(engine: Engine, period: BillingPeriod) -> None:
+def begin_issue(engine: Engine, period: BillingPeriod, *, today: date | None = None) -> None:
     office = CycleActivities(engine, tax_policy=TaxPolicy())
-    office.begin_issue(CycleStep(str(period), ACTOR))
+    office.begin_issue(CycleStep(str(period), ACTOR, today))
 
 
 def issue_month(engine: Engine, period: BillingPeriod, *, but: Iterable[str] = ()) -> None:

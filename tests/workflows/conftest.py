@@ -74,6 +74,7 @@ class BillingOffice:
     rendered: int = 0
     pages_planned: list[str] = field(default_factory=list)
     steps: list[str] = field(default_factory=list)
+    issue_began_on: date | None = None
 
     def __post_init__(self) -> None:
         self._changed = asyncio.Condition()
@@ -123,6 +124,7 @@ class BillingOffice:
     @activity.defn
     async def begin_issue(self, step: CycleStep) -> None:
         self.steps.append("issuing")
+        self.issue_began_on = step.today
 
     @activity.defn
     async def discard_plan(self, order: DiscardOrder) -> DiscardedPlan:

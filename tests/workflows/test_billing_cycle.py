@@ -1,7 +1,7 @@
 """The cycle's process: plan, fan-out, pages, pause, failure and retry."""
 
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 
 import pytest
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
@@ -82,6 +82,22 @@ async def test_the_plan_waits_to_be_read_before_anything_is_issued(
         assert office.posted == []
         await handle.signal(BillingCycle.resume)
         assert (await handle.result()).issued == 3
+
+
+async def test_a_plan_that_waited_is_told_the_day_on_which_its_issue_begins(
+    skipping: WorkflowEnvironment,
+) -> None:
+    office = BillingOffice(accounts(1))
+    async with staffed(skipping.client, office):
+        handle = await begin(skipping.client, order(pause_before_issue=True))
+        while not (await handle.query(BillingCycle.progress)).paused:
+            pass
+        await skipping.sleep(timedelta(days=40))
+        today = order().calendar.real_date(await skipping.get_current_time())
+        await handle.signal(BillingCycle.resume)
+        await handle.result()
+    assert office.issue_began_on is not None
+    assert office.issue_began_on >= today
 
 
 async def test_a_customer_who_cannot_be_billed_fails_and_the_others_go_on(

@@ -15,6 +15,7 @@ class CycleOrder:
     Attributes:
         period: the month to bill, "2026-02".
         issued_on: business date of every invoice of the cycle.
+        dated_by_issue: the day on which the issue begins is that date, where it is later.
         terms_days: days from `issued_on` to the due date, which is inclusive.
         hold_reminders: no collection step fires until the cycle is released.
         pause_before_issue: the plan waits to be read; `resume` issues it.
@@ -39,6 +40,7 @@ class CycleOrder:
     requested_by: str = "billing-cycle"
     opens: bool = True
     approval_required: bool = False
+    dated_by_issue: bool = False
     position: "CyclePosition | None" = None
 
 
@@ -105,10 +107,11 @@ class PlannedPage:
 
 @dataclass(frozen=True)
 class CycleStep:
-    """A step of the whole cycle. `actor` is told to the audit log."""
+    """A step of the whole cycle. `actor` is told to the audit log, `today` is the seller's date."""
 
     period: str
     actor: str
+    today: date | None = None
 
 
 @dataclass(frozen=True)
