@@ -123,7 +123,8 @@ _WRITE = text(f"""
     SELECT 'aside', NULL, NULL, NULL, line FROM fresh WHERE customer_id IS NULL
     UNION ALL
     SELECT 'doubled', NULL, NULL, NULL, line
-    FROM incoming_usage WHERE line NOT IN (SELECT line FROM fresh)
+    FROM incoming_usage event
+    WHERE NOT EXISTS (SELECT FROM fresh WHERE fresh.line = event.line)
 """)  # noqa: S608 - of constants
 
 _OTHER_CONTENT = text("""

@@ -17,6 +17,7 @@ from storage.recurring import missing_days, work_out_in_advance
 from storage.tables import billing_events, usage_daily, usage_monthly
 from storage.usage.batches import so_far
 from storage.usage.intake import Fate, Judged, SentEvent, TakenIn, take_in
+from storage.usage.writing import _WRITE, lay_out
 from tests.builders import NOW, Subscriber, seed_billing
 
 ON_THE_3RD = datetime(2026, 2, 3, 14, 5, tzinfo=UTC)
@@ -244,3 +245,22 @@ def test_however_events_are_repeated_the_first_under_each_id_counts(
     assert answered == [len(batch) for batch in batches]
     counted = sum(quantity for quantity, account in first.values() if account == "1001")
     assert units(module_usage) - before == counted
+
+
+def test_a_file_of_any_size_is_gone_through_once(usage: Engine) -> None:
+    """A million events were held one by one against those that were new."""
+    with transaction(usage) as connection:
+        lay_out(connection, [])
+        connection.execute(
+            text(
+                "INSERT INTO incoming_usage SELECT n, 'e-' || n, '1001', 'api_calls', "
+                "'2026-02-03T00:00Z', 1 FROM generate_series(1, 10000) n"
+            )
+        )
+        connection.execute(text("SET LOCAL work_mem = '64kB'"))  # as a million beside the default
+        rows = connection.execute(
+            text(f"EXPLAIN {_WRITE.text}"), {"zone": "UTC", "by": "meter"}
+        ).scalars()
+        plan = "\n".join(rows)
+    assert "Anti Join" in plan
+    assert "SubPlan" not in plan
