@@ -1,7 +1,6 @@
 """`make demo`: February 2026 for 200 customers, on the real parts, from an empty database."""
 
 import argparse
-import json
 import os
 import secrets
 import shutil
@@ -16,8 +15,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from demo import march
+from demo.answers import checked
 from demo.behaviour import hand_over_cards
-from demo.dataset import BILLED_MONTH, write_dataset
+from demo.dataset import BILLED_MONTH, NEXT_MONTH, write_dataset
 from demo.figures import (
     Figure,
     closing_figures,
@@ -28,7 +29,7 @@ from demo.figures import (
     revenue_figures,
     risk_figures,
 )
-from demo.known_answers import check
+from demo.known_answers import FIRST_DAY, MARCH, Answers, check
 from demo.story import LAST_DAY, Stage, tell_the_fortnight, wait_for_first_contact
 from domain.errors import BillwrightError
 from settings import Settings, settings
@@ -78,7 +79,7 @@ def _run(*, stay: bool, day_seconds: int) -> None:
     with embedded(configured, parts=(WORKER, API)) as stack:
         out.print(f"Stack: PostgreSQL, Temporal, mailbox, worker and API, {_since(began)}")
         began = time.monotonic()
-        key, password, added = _import(at(configured, stack.addresses()))
+        key, meter_key, password, added = _import(at(configured, stack.addresses()))
         out.print(
             f"Import: {added['usage.csv.gz']:,} usage events and {added['invoices.csv']} invoices "
             f"of an older system, of {added['customers.csv']} customers, {_since(began)}",
@@ -86,20 +87,20 @@ def _run(*, stay: bool, day_seconds: int) -> None:
         )
         hand_over_cards(stack.addresses())
         engine = make_engine(stack.addresses().database_url, pool_size=2)
-        with httpx.Client(
-            base_url=stack.addresses().api_url,
-            headers={"Authorization": f"Bearer {key}"},
-            timeout=30,
-        ) as client:
+        api_url = stack.addresses().api_url
+        with _caller(api_url, key) as client, _caller(api_url, meter_key) as meter:
             _wait_until_ready(client)
             mail_dir = stack.addresses().mail_dir
-            _tell(Stage(engine, client, mail_dir, PERIOD, ISSUED_ON, day_seconds, out))
+            stage = Stage(engine, client, mail_dir, PERIOD, ISSUED_ON, day_seconds, out)
+            february = _tell(stage)
+            _go_on(stage, meter, february)
         engine.dispose()
         addresses = stack.addresses()
         out.print(f"API           {addresses.api_url}/docs   (key {key})", soft_wrap=True)
         console = f"{addresses.api_url}/console/"
         out.print(f"Console       {console}   ({LOGIN}, {password})", soft_wrap=True)
         out.print(f"  that day    {console}?as_of={ISSUED_ON}", soft_wrap=True)
+        out.print(f"  the plan    {console}billing/{NEXT_MONTH}", soft_wrap=True)
         out.print(f"Temporal UI   {addresses.temporal_ui_url}")
         out.print(f"Mailbox       {addresses.mail_dir}", soft_wrap=True)
         if stay:
@@ -108,22 +109,30 @@ def _run(*, stay: bool, day_seconds: int) -> None:
                 time.sleep(3600)
 
 
-def _import(found: Settings) -> tuple[str, str, dict[str, int]]:
-    """An admin's key, the password of `LOGIN`, and how many rows of each file were imported."""
+def _caller(api_url: str, key: str) -> httpx.Client:
+    return httpx.Client(base_url=api_url, headers={"Authorization": f"Bearer {key}"}, timeout=60)
+
+
+def _import(found: Settings) -> tuple[str, str, str, dict[str, int]]:
+    """An admin's key, that of the meter, the password of `LOGIN`, and how many rows of each file
+    were imported.
+    """
     engine = make_engine(found.database_url or "", pool_size=2)
     with tempfile.TemporaryDirectory() as folder:
         write_dataset(Path(folder))
         report = import_directory(engine, Path(folder), now=datetime.now(UTC))
     with transaction(engine) as connection:
         key = create_key(connection, "demo", Role.ADMIN)
+        meter_key = create_key(connection, "meter", Role.INGEST)
         password = secrets.token_urlsafe(12)
         change = Change("demo", ISSUED_ON)
         add_person(connection, LOGIN, "Finance Team", Role.ADMIN, password, change)
     engine.dispose()
-    return key, password, report.added
+    return key, meter_key, password, report.added
 
 
-def _tell(stage: Stage) -> None:
+def _tell(stage: Stage) -> list[Figure]:
+    """February, from the button to day 14; its figures as they were billed."""
     seconds = _bill(stage.api)
     with transaction(stage.engine) as connection:
         figures = february_figures(connection, PERIOD)
@@ -135,25 +144,43 @@ def _tell(stage: Stage) -> None:
         _print(f"As of {ISSUED_ON}, {PERIOD} alone", opening)
     standing = _standing(stage.api)
     _print(f"As of {ISSUED_ON}, with the months before", standing)
-    checked = check([*figures, *opening, *standing])
-    out.print(f"{checked} of these figures were checked against those worked out by hand.")
+    _check([*figures, *opening, *standing], FIRST_DAY)
     out.print(f"The reminders are released; from here on a day lasts {stage.day_seconds} s.")
     tell_the_fortnight(stage)
     with transaction(stage.engine) as connection:
         last = ISSUED_ON + timedelta(days=LAST_DAY)
         _print(f"As of {last}, day {LAST_DAY}", closing_figures(connection, PERIOD, ISSUED_ON))
+    return figures
+
+
+def _go_on(stage: Stage, meter: httpx.Client, february: list[Figure]) -> None:
+    """March's usage and what comes late for February, March's plan, and the proof of February."""
+    march.send_usage(meter, out)
+    march.correct_february(stage.api, out)
+    planned = march.plan_figures(stage.api, march.plan(stage.api))
+    _print(f"The plan of {NEXT_MONTH}, before anything of it is issued", planned)
+    _check(planned, MARCH)
+    with transaction(stage.engine) as connection:
+        if february_figures(connection, PERIOD) != february:
+            raise StackError(f"The bill of {PERIOD} has changed since. This is a defect.")
+    out.print(f"The figures of {PERIOD} are those of its bill still.")
     proof = _prove(stage.api)
     _print(f"The proof of {PERIOD}, each figure found in another way", proof_figures(proof))
+
+
+def _check(figures: list[Figure], answers: Answers) -> None:
+    count = check(figures, answers)
+    out.print(f"{count} of these figures were checked against those worked out by hand.")
 
 
 def _prove(client: httpx.Client) -> Any:
     """The month proved anew, with the money that came in since its cycle."""
     address = f"/api/billing/cycles/{PERIOD}"
-    before = _checked(client.get(f"{address}/reconciliation"))["id"]
-    _checked(client.post(f"{address}/reconcile"))
+    before = checked(client.get(f"{address}/reconciliation"))["id"]
+    checked(client.post(f"{address}/reconcile"))
     began = time.monotonic()
     while time.monotonic() - began < PATIENCE_SECONDS:
-        proof = _checked(client.get(f"{address}/reconciliation"))
+        proof = checked(client.get(f"{address}/reconciliation"))
         if proof["id"] != before:
             return proof
         time.sleep(0.2)
@@ -164,7 +191,7 @@ def _standing(client: httpx.Client) -> list[Figure]:
     """Growth, ages and risks: what a month alone cannot tell. What recurs is that of its end."""
 
     def report(name: str, day: date) -> Any:
-        return _checked(client.get(f"/api/billing/{name}", params={"as_of": day.isoformat()}))
+        return checked(client.get(f"/api/billing/{name}", params={"as_of": day.isoformat()}))
 
     recurring = report("mrr", ISSUED_ON - timedelta(days=1))
     recurring["billed"] = report("mrr", ISSUED_ON)["billed"]
@@ -191,7 +218,7 @@ def _bill(client: httpx.Client) -> float:
     """Presses the button and follows; seconds from the request to the last PDF stored."""
     began = time.monotonic()
     order = {"period": PERIOD, "issued_on": ISSUED_ON.isoformat(), "hold_reminders": True}
-    _checked(client.post("/api/billing/cycles", json=order))
+    checked(client.post("/api/billing/cycles", json=order))
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -203,7 +230,7 @@ def _bill(client: httpx.Client) -> float:
     with bar:
         task = bar.add_task(f"Billing {PERIOD}", total=None)
         while time.monotonic() - began < PATIENCE_SECONDS:
-            cycle = _checked(client.get(f"/api/billing/cycles/{PERIOD}"))
+            cycle = checked(client.get(f"/api/billing/cycles/{PERIOD}"))
             if cycle["status"] in ("issuing", "closed"):
                 bar.update(
                     task, total=cycle["issued"] + cycle["drafted"], completed=cycle["issued"]
@@ -212,12 +239,6 @@ def _bill(client: httpx.Client) -> float:
                 return time.monotonic() - began
             time.sleep(0.5)
     raise StackError(f"The cycle did not end in {PATIENCE_SECONDS} s; see the worker's log.")
-
-
-def _checked(answer: httpx.Response) -> Any:
-    if answer.is_error:
-        raise StackError(f"The API refused: {json.loads(answer.text).get('detail', answer.text)}")
-    return answer.json()
 
 
 def _print(title: str, figures: list[Figure]) -> None:

@@ -1,4 +1,5 @@
-"""The demo data set: 200 customers, their plans, their usage in February 2026, and what was before.
+"""The demo data set: 200 customers, their plans, their usage in February 2026, what was before, and
+March's, which is sent and not imported.
 
 `demo/data/` holds inputs only. Its files are in the import format already, but for one:
 `usage_by_month.csv` gives each customer's month as one number, which is spread over usage events
@@ -18,7 +19,7 @@ from itertools import accumulate
 from pathlib import Path
 
 DATA = Path(__file__).parent / "data"
-BILLED_MONTH = "2026-02"
+BILLED_MONTH, NEXT_MONTH = "2026-02", "2026-03"
 IMPORTED_AS_IS = (
     "seller.json",
     "meridian-logo.svg",
@@ -30,11 +31,11 @@ IMPORTED_AS_IS = (
 OLD_INVOICES = "invoices.csv"
 USAGE_COLUMNS = ("event_id", "account_number", "metric", "occurred_at", "quantity")
 
-# Events a month: this many for every customer, and one more for so many units. The months that
-# nobody bills are coarser, since each event costs the import the same.
+# Events a month: this many for every customer, and one more for so many units. The months beside
+# February are coarser, since each event costs the import the same.
 _BASE_EVENTS = 120
 _UNITS_PER_EXTRA_EVENT = 600
-_UNITS_PER_EXTRA_EVENT_BEFORE = 2_400
+_UNITS_PER_EXTRA_EVENT_BESIDE = 2_400
 
 # Relative traffic of each hour in UTC, 00 to 23: quiet nights, a busy European day that runs over
 # into the American one.
@@ -107,12 +108,20 @@ def write_dataset(target: Path, *, history: bool = True) -> None:
     target.mkdir(parents=True, exist_ok=True)
     for name in IMPORTED_AS_IS:
         shutil.copyfile(DATA / name, target / name)
-    months = read_usage_by_month()
+    months = [usage for usage in read_usage_by_month() if usage.month != NEXT_MONTH]
     if history:
         shutil.copyfile(DATA / OLD_INVOICES, target / OLD_INVOICES)
     else:
         months = [usage for usage in months if usage.month == BILLED_MONTH]
     _write_usage(target / "usage.csv.gz", months)
+
+
+def events_of(month: str) -> Iterator[tuple[str, str, str, str, int]]:
+    """The events of all customers in `month`, as "2026-03", in the order of USAGE_COLUMNS."""
+    profile = TrafficProfile.of(month)
+    for usage in read_usage_by_month():
+        if usage.month == month:
+            yield from usage_events(usage, profile)
 
 
 def read_usage_by_month(path: Path = DATA / "usage_by_month.csv") -> list[MonthOfUsage]:
@@ -145,7 +154,7 @@ def usage_events(
     divide the month's traffic into equal slots; a hash of the event id places each inside its
     slot and makes some larger than others.
     """
-    units = _UNITS_PER_EXTRA_EVENT if usage.month == BILLED_MONTH else _UNITS_PER_EXTRA_EVENT_BEFORE
+    units = _UNITS_PER_EXTRA_EVENT if usage.month == BILLED_MONTH else _UNITS_PER_EXTRA_EVENT_BESIDE
     count = min(usage.quantity, _BASE_EVENTS + usage.quantity // units)
     ids = [f"evt-{usage.account_number}-{usage.month}-{n:06d}" for n in range(1, count + 1)]
     draws = [_draws(event_id) for event_id in ids]

@@ -242,7 +242,9 @@ _IN_REVIEW = text("""
 
 
 def proof_figures(proof: Mapping[str, Any]) -> list[Figure]:
-    """Both sides of what matters most in the last proof, and how many of its equations agree."""
+    """Both sides of what matters most in the last proof, where the month's units are, and how many
+    of its equations agree.
+    """
     wrong = {row["equation"] for row in proof["differences"]}
     asked = {row["equation"] for row in proof["equations"] if not row["not_checked"]}
     sides = [
@@ -253,6 +255,18 @@ def proof_figures(proof: Mapping[str, Any]) -> list[Figure]:
         for row in proof["equations"]
         if row["equation"] in ("usage_billed", "rated_again", "card_payments", "bank_payments")
     ]
+    units = [
+        Figure(f"  {part['name']}", f"{Decimal(part['amount']):,f}")
+        for row in proof["equations"]
+        if row["equation"] == "usage_billed"
+        for part in row["parts"]
+    ]
     every = len({row["equation"] for row in proof["equations"]})
     agree = Figure("equations that balance", f"{len(asked - wrong)} of {every}")
-    return [*sides, agree, Figure("differences", f"{proof['difference_count']}")]
+    return [
+        sides[0],
+        *units,
+        *sides[1:],
+        agree,
+        Figure("differences", f"{proof['difference_count']}"),
+    ]

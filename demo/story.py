@@ -11,6 +11,7 @@ import httpx
 from rich.console import Console
 from sqlalchemy import Engine, text
 
+from demo.answers import checked
 from demo.behaviour import CardPayer, Inbox, billing_emails, card_payers, leave_card
 from demo.wires import wires_of, write_statement
 from domain.periods import BillingPeriod
@@ -69,7 +70,7 @@ def tell_the_fortnight(stage: Stage) -> None:
     narrator = _Narrator(stage)
     answering = [payer for payer in card_payers() if payer.answers]
     with ThreadPoolExecutor(len(answering)) as customers:
-        _checked(stage.api.post(f"/api/billing/cycles/{stage.period}/release"))
+        checked(stage.api.post(f"/api/billing/cycles/{stage.period}/release"))
         released = time.monotonic()
         answers = [customers.submit(_answer, stage, payer, released) for payer in answering]
         _sleep_until(released + STATEMENT_DAY * stage.day_seconds, narrator.tell)
@@ -111,7 +112,7 @@ def _upload_statement(stage: Stage) -> None:
     with transaction(stage.engine) as connection:
         _, seller = current_seller(connection)
     statement = write_statement(wires_of(stage.mail_dir, stage.issued_on), iban=seller.iban)
-    answer = _checked(
+    answer = checked(
         stage.api.post(
             "/api/billing/bank-statements",
             files={"file": ("statement.xml", statement, "application/xml")},
@@ -178,10 +179,3 @@ def _sleep_until(instant: float, meanwhile: Callable[[], None]) -> None:
     while (left := instant - time.monotonic()) > 0:
         time.sleep(min(left, 0.2))
         meanwhile()
-
-
-def _checked(answer: httpx.Response) -> dict[str, int]:
-    if answer.is_error:
-        raise StackError(f"The API refused: {answer.text}")
-    found: dict[str, int] = answer.json()
-    return found
