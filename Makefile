@@ -1,5 +1,5 @@
 # Each target sets up what it needs first: a fresh Debian or Ubuntu with Python 3.11 will do.
-#   make demo              February 2026 for 200 customers, then the consoles until Ctrl-C
+#   make demo              February 2026 for 200 customers and the plan of March, then the consoles
 #   make demo EXIT=1       the same, and ends after the story; DAY=3 for longer days, in seconds
 #   make test              checks and all tests; ONLY=domain for the tests in tests/domain alone
 #   make bench             what a cycle costs, and what is looked at with a million invoices
