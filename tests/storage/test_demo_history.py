@@ -9,7 +9,14 @@ from itertools import pairwise
 import pytest
 from sqlalchemy import Engine, select, text
 
-from demo.dataset import read_usage_by_month, write_dataset
+from demo.dataset import (
+    BILLED_MONTH,
+    NEXT_MONTH,
+    MonthOfUsage,
+    events_of,
+    read_usage_by_month,
+    write_dataset,
+)
 from domain.invoice import draft_invoice
 from domain.lines import InvoiceSum
 from domain.money import round_money
@@ -135,9 +142,13 @@ def test_only_five_old_invoices_are_open_when_february_is_billed(imported: Engin
     assert debtors == {"1043", "1053", "1075", "1131", "1154"}
 
 
+def until_february() -> list[MonthOfUsage]:
+    return [usage for usage in read_usage_by_month() if usage.month <= BILLED_MONTH]
+
+
 def test_three_customers_use_less_from_month_to_month() -> None:
     per_day: dict[str, dict[str, Decimal]] = {}
-    for usage in read_usage_by_month():
+    for usage in until_february():
         days = BillingPeriod.parse(usage.month).days
         per_day.setdefault(usage.account_number, {})[usage.month] = Decimal(usage.quantity) / days
     in_all = {account: list(months.values()) for account, months in per_day.items()}
@@ -148,9 +159,27 @@ def test_three_customers_use_less_from_month_to_month() -> None:
         and all(now <= before * Decimal("0.9") for before, now in pairwise(months))
     }
     assert declining == {"1032", "1141", "1166"}
-    months = [usage for usage in read_usage_by_month() if usage.account_number == "1032"]
+    months = [usage for usage in until_february() if usage.account_number == "1032"]
     assert [(usage.month, usage.quantity) for usage in months] == [
         ("2025-12", 100_000),
         ("2026-01", 50_000),
         ("2026-02", 20_000),
     ]
+
+
+def test_march_is_februarys_usage_but_for_three_customers() -> None:
+    quantities: dict[str, dict[str, int]] = {}
+    for usage in read_usage_by_month():
+        quantities.setdefault(usage.month, {})[usage.account_number] = usage.quantity
+    february, march = quantities[BILLED_MONTH], quantities[NEXT_MONTH]
+    changed = {
+        account: (quantity, march.get(account, 0))
+        for account, quantity in february.items()
+        if march.get(account) != quantity
+    }
+    assert changed == {"1159": (526_581, 1_126_581), "1037": (179_047, 49_047), "1179": (95_377, 0)}
+    assert march.keys() <= february.keys()
+    sent = list(events_of(NEXT_MONTH))
+    assert sum(quantity for *_, quantity in sent) == sum(march.values())
+    assert len({event_id for event_id, *_ in sent}) == len(sent)
+    assert {instant[:7] for *_, instant, _ in sent} == {NEXT_MONTH}
