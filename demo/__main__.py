@@ -29,7 +29,7 @@ from demo.figures import (
     revenue_figures,
     risk_figures,
 )
-from demo.known_answers import FIRST_DAY, MARCH, Answers, check
+from demo.known_answers import FIRST_DAY, MARCH, PROOF, Answers, check
 from demo.story import LAST_DAY, Stage, tell_the_fortnight, wait_for_first_contact
 from domain.errors import BillwrightError
 from settings import Settings, settings
@@ -164,8 +164,9 @@ def _go_on(stage: Stage, meter: httpx.Client, february: list[Figure]) -> None:
         if february_figures(connection, PERIOD) != february:
             raise StackError(f"The bill of {PERIOD} has changed since. This is a defect.")
     out.print(f"The figures of {PERIOD} are those of its bill still.")
-    proof = _prove(stage.api)
-    _print(f"The proof of {PERIOD}, each figure found in another way", proof_figures(proof))
+    proved = proof_figures(_prove(stage.api))
+    _print(f"The proof of {PERIOD}, each figure found in another way", proved)
+    _check(proved, PROOF)
 
 
 def _check(figures: list[Figure], answers: Answers) -> None:

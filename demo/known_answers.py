@@ -38,7 +38,16 @@ MARCH: Answers = (
     ("flat subscriptions", "14,991.00"),
     ("late: account 1047, Usage for 2026-02, arrived late", "10.00"),
     ("late: account 1168", "-5.00"),
+    ("tax", "2,221.93"),
+    ("total, USD", "48,546.58 / +1.5 %"),
     ("waiting to be approved", "188 drafts"),
+)
+PROOF: Answers = (
+    ("received, with what was set aside", "54,456,144 = 54,456,144"),
+    ("late, in a plan that is not issued", "10,000"),
+    ("second rating = invoice lines", "45,689.14 = 45,689.14"),
+    ("equations that balance", "24 of 24"),
+    ("differences", "0"),
 )
 
 

@@ -1,6 +1,6 @@
-"""The demonstration's months before February fit each other and the rules that bill February."""
+"""The demonstration's months around February fit each other and the rules that bill February."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import date
 from decimal import Decimal
@@ -17,11 +17,12 @@ from demo.dataset import (
     read_usage_by_month,
     write_dataset,
 )
-from domain.invoice import draft_invoice
+from demo.known_answers import MARCH as MARCH_ANSWERS
+from domain.invoice import InvoiceDraft, draft_invoice
 from domain.lines import InvoiceSum
 from domain.money import round_money
 from domain.periods import BillingPeriod
-from domain.rating import Contract
+from domain.rating import Contract, DailyUsage
 from domain.reporting import growth
 from domain.tax import TaxPolicy, determine_tax
 from storage.customers import billed_customer, subscriptions_of, usage_of
@@ -32,10 +33,11 @@ from storage.reports.outstanding import outstanding
 from storage.tables import customers, invoices
 from tests.builders import NOW
 
-NOVEMBER, DECEMBER, JANUARY = (
+NOVEMBER, DECEMBER, JANUARY, MARCH = (
     BillingPeriod(2025, 11),
     BillingPeriod(2025, 12),
     BillingPeriod(2026, 1),
+    BillingPeriod(2026, 3),
 )
 DUE = {
     NOVEMBER: date(2025, 12, 31),
@@ -56,34 +58,44 @@ def imported(
         yield engine
 
 
+def _drafts(
+    engine: Engine, period: BillingPeriod, used: Mapping[int, Sequence[DailyUsage]]
+) -> dict[int, InvoiceDraft]:
+    """By customer id, what the rules make of the subscriptions and of `used`."""
+    with transaction(engine) as connection:
+        rules = load_price_list(connection, TaxPolicy())
+        rows = connection.execute(select(customers)).all()
+        subscribed = subscriptions_of(connection, [row.id for row in rows], period)
+    drafts = {
+        row.id: draft_invoice(
+            billed_customer(row).tax_subject,
+            Contract(row.currency, tuple(subscribed.get(row.id, ()))),
+            used.get(row.id, ()),
+            rules,
+            period,
+        )
+        for row in rows
+    }
+    return {customer: draft for customer, draft in drafts.items() if draft is not None}
+
+
 @pytest.mark.parametrize("period", [DECEMBER, JANUARY], ids=str)
 def test_an_old_invoice_is_what_the_rules_make_of_the_usage(
     imported: Engine, period: BillingPeriod
 ) -> None:
     with transaction(imported) as connection:
-        rules = load_price_list(connection, TaxPolicy())
-        rows = connection.execute(select(customers).order_by(customers.c.account_number)).all()
-        ids = [row.id for row in rows]
-        subscribed = subscriptions_of(connection, ids, period)
-        used = usage_of(connection, ids, period)
+        ids = connection.execute(select(customers.c.id)).scalars().all()
+        used = {id: it.days for id, it in usage_of(connection, ids, period).items()}
         old = {
             row.customer_id: row
             for row in connection.execute(
                 select(invoices).where(invoices.c.period_start == period.start)
             )
         }
-    expected = {}
-    for row in rows:
-        draft = draft_invoice(
-            billed_customer(row).tax_subject,
-            Contract(row.currency, tuple(subscribed.get(row.id, ()))),
-            used[row.id].days if row.id in used else (),
-            rules,
-            period,
-        )
-        if draft is not None:
-            amounts = [draft.amount_of(part) for part in InvoiceSum]
-            expected[row.id] = (*amounts, draft.tax, draft.total)
+    expected = {
+        customer: (*(draft.amount_of(part) for part in InvoiceSum), draft.tax, draft.total)
+        for customer, draft in _drafts(imported, period, used).items()
+    }
     assert {
         customer: (
             invoice.usage_amount,
@@ -183,3 +195,27 @@ def test_march_is_februarys_usage_but_for_three_customers() -> None:
     assert sum(quantity for *_, quantity in sent) == sum(march.values())
     assert len({event_id for event_id, *_ in sent}) == len(sent)
     assert {instant[:7] for *_, instant, _ in sent} == {NEXT_MONTH}
+
+
+def test_march_comes_to_what_was_worked_out_by_hand(imported: Engine) -> None:
+    with transaction(imported) as connection:
+        ids = {
+            row.account_number: row.id
+            for row in connection.execute(select(customers.c.account_number, customers.c.id))
+        }
+    used = {
+        ids[usage.account_number]: [DailyUsage(usage.metric, MARCH.start, Decimal(usage.quantity))]
+        for usage in read_usage_by_month()
+        if usage.month == NEXT_MONTH
+    }
+    drafts = _drafts(imported, MARCH, used).values()
+    known = dict(MARCH_ANSWERS)
+    for name, part in (
+        ("usage charges", InvoiceSum.USAGE),
+        ("flat subscriptions", InvoiceSum.SUBSCRIPTIONS),
+    ):
+        assert f"{sum(draft.amount_of(part) for draft in drafts):,f}" == known[name]
+    late, its_tax = Decimal("10.00") - Decimal("5.00"), Decimal("1.90")
+    assert f"{sum(draft.tax for draft in drafts) + its_tax:,f}" == known["tax"]
+    total = sum(draft.total for draft in drafts) + late + its_tax
+    assert f"{total:,f}" == known["total, USD"].partition(" / ")[0]
