@@ -179,6 +179,8 @@ def _counted(office: Office, record_property: Callable[[str, Any], None]) -> Ite
         record_property("cases of the description", office.cases - before)
 
 
+# the worker of the same process draws its pauses between two tries while a case is being made
+@pytest.mark.filterwarnings("ignore:Do not use the .random. module inside strategies")
 @schema.parametrize()
 def test_every_answer_is_one_that_is_described(case: Case, office: Office) -> None:
     office.cases += 1

@@ -43,6 +43,7 @@ def test_a_month_of_an_outage_is_billed_with_the_date_of_its_issue(
         CycleOrder(
             "2026-03",
             ISSUED_ON,
+            dated_by_issue=True,
             terms_days=14,
             customers_per_page=7,
             requested_by="monthly-billing",
