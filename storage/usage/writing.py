@@ -82,7 +82,8 @@ def other_content(
     connection: Connection, lines: Sequence[int] | None = None
 ) -> dict[int, tuple[str, int | None]]:
     """By line, the events whose id is another event's: the id, and the line where that stands, or
-    None where it came earlier. `lines`: those that are asked about; None: all.
+    None where it came earlier. The event that is kept under an id, or else the first line of it,
+    has it for good. `lines`: those that are asked about; None: all.
     """
     rows = connection.execute(_OTHER_CONTENT, {"lines": None if lines is None else list(lines)})
     return {row.line: (row.event_id, row.other) for row in rows}
@@ -142,6 +143,6 @@ _OTHER_CONTENT = text("""
     FROM event
     JOIN first USING (event_id)
     LEFT JOIN usage_event_keys key USING (event_id)
-    WHERE first.content_hash <> event.content_hash OR key.content_hash <> event.content_hash
+    WHERE coalesce(key.content_hash, first.content_hash) <> event.content_hash
     ORDER BY event.line
 """)

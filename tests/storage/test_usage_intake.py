@@ -102,6 +102,14 @@ def test_an_id_that_names_another_event_is_rejected_and_the_first_stays(usage: E
     assert units(usage) == 10
 
 
+def test_an_event_that_comes_again_behind_another_under_its_id_is_known(usage: Engine) -> None:
+    """With an id of its own, as was the advice, it would count twice."""
+    send(usage, event(0, "same"))
+    again = send(usage, event(0, "same", quantity="99"), event(1, "same"))
+    assert fates(again) == [(0, Fate.REJECTED), (1, Fate.DUPLICATE)]
+    assert units(usage) == 10
+
+
 def test_an_event_of_nobodys_account_is_kept_aside_once(usage: Engine) -> None:
     stray = event(0, account="9999")
     assert fates(send(usage, stray, event(1))) == [(0, Fate.SET_ASIDE)]
@@ -232,17 +240,25 @@ def test_however_events_are_repeated_the_first_under_each_id_counts(
     module_usage: Engine, batches: list[list[tuple[str, int, str]]]
 ) -> None:
     run = next(_RUNS)
-    before, first, answered = units(module_usage), {}, []
+    before = units(module_usage)
+    first: dict[str, tuple[int, str]] = {}
     for batch in batches:
         sent = [
             event(place, f"{run}-{name}", account=account, quantity=str(quantity))
             for place, (name, quantity, account) in enumerate(batch)
         ]
         taken = send(module_usage, *sent)
-        answered.append(taken.accepted + len(taken.others))
-        for name, quantity, account in batch:
-            first.setdefault(name, (quantity, account))
-    assert answered == [len(batch) for batch in batches]
+        told = dict(fates(taken))
+        assert taken.accepted + len(told) == len(batch)
+        for place, (name, quantity, account) in enumerate(batch):
+            content = quantity, account
+            if name not in first:
+                first[name] = content
+                as_new = Fate.ACCEPTED if account == "1001" else Fate.SET_ASIDE
+                assert told.get(place, Fate.ACCEPTED) is as_new
+            else:
+                again = Fate.DUPLICATE if first[name] == content else Fate.REJECTED
+                assert told[place] is again
     counted = sum(quantity for quantity, account in first.values() if account == "1001")
     assert units(module_usage) - before == counted
 
