@@ -183,16 +183,23 @@ _MEND_DAYS = text("""
 """)
 
 _MEND_MONTHS = text("""
-    INSERT INTO usage_monthly (month, customer_id, metric, quantity)
-    SELECT wrong.day, wrong.customer_id, wrong.metric, coalesce(sum(days.quantity), 0)
-    FROM (SELECT DISTINCT customer_id, metric, date_trunc('month', day)::date AS day
+    INSERT INTO usage_monthly (month, customer_id, metric, quantity, changes)
+    SELECT wrong.month, wrong.customer_id, wrong.metric,
+           coalesce((SELECT sum(days.quantity) FROM usage_daily days
+                     WHERE days.customer_id = wrong.customer_id AND days.metric = wrong.metric
+                       AND days.day >= wrong.month
+                       AND days.day < wrong.month + interval '1 month'), 0),
+           1 + greatest(counted.changes,
+                        (SELECT max(rated.changes) FROM billed_usage rated
+                         WHERE rated.customer_id = wrong.customer_id
+                           AND rated.month = wrong.month AND rated.metric = wrong.metric), 0)
+    FROM (SELECT DISTINCT customer_id, metric, date_trunc('month', day)::date AS month
           FROM usage_differences) wrong
-    LEFT JOIN usage_daily days
-      ON days.customer_id = wrong.customer_id AND days.metric = wrong.metric
-     AND days.day >= wrong.day AND days.day < wrong.day + interval '1 month'
-    GROUP BY 1, 2, 3
+    LEFT JOIN usage_monthly counted USING (customer_id, metric, month)
     ON CONFLICT (month, customer_id, metric)
-    DO UPDATE SET quantity = excluded.quantity, changes = usage_monthly.changes + 1
+    DO UPDATE SET quantity = excluded.quantity, changes = excluded.changes
 """)
 """By the days, which are mended: also those months whose own sum was right and a day's was not,
-since a month is rated by its days."""
+since a month is rated by its days. A counter that was restored from before a rating goes on behind
+what was rated, or the month would pass for one that was rated as it is.
+"""

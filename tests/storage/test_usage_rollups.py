@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, select, text
@@ -12,8 +13,9 @@ from storage.customers import usage_of
 from storage.engine import transaction
 from storage.tables import audit_log, customers, recurring_days
 from storage.usage.rollups import Difference, Differences, check_rollups, rebuild_rollups
-from tests.builders import FEBRUARY, ISSUED_ON, Subscriber
+from tests.builders import FEBRUARY, ISSUED_ON, Subscriber, seed_billing
 from tests.storage.conftest import OpenCycle
+from tests.storage.late_months import MARCH, bill_month, late_lines, plan_month, use
 
 CALLS = Decimal(1_000)
 
@@ -118,6 +120,21 @@ def test_a_mended_month_counts_as_changed(counted: Engine) -> None:
     rebuild(counted)
     assert used(counted) == (CALLS, 2)
     assert used(counted, "1002") == (CALLS, 1)
+
+
+def test_what_a_restored_sum_had_forgotten_is_billed_after_a_rebuild(
+    engine: Engine, tmp_path: Path
+) -> None:
+    seed_billing(engine, tmp_path / "files", [Subscriber("1001", 30_000, events=1)])
+    use(engine, "1001", FEBRUARY, 1_000)
+    bill_month(engine, FEBRUARY)
+    use(engine, "1001", FEBRUARY, 10_000)
+    run(engine, "UPDATE usage_monthly SET quantity = 30000, changes = 1")  # as it was imported
+    rebuild(engine)
+    plan_month(engine, MARCH)
+    assert late_lines(engine, "1001", MARCH) == [
+        ("2026-02", "Usage for 2026-02, arrived late: API calls", "10.00")
+    ]
 
 
 def test_a_rebuild_of_one_month_leaves_the_others(counted: Engine) -> None:
