@@ -40,7 +40,7 @@ def check(period: _Month = None) -> None:
 
 @usage.command("rebuild")
 def rebuild(period: _Month = None) -> None:
-    """Sets the sums that differ to those of the events; who writes usage waits meanwhile."""
+    """Sets the sums that differ to those of the events; who writes or imports waits meanwhile."""
     month = BillingPeriod.parse(period) if period is not None else None
     with (
         session(settings()) as found,

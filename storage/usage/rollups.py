@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 
 from domain.periods import BillingPeriod
 from storage import audit
-from storage.recurring import forget_from
+from storage.recurring import forget_from, lock_writers
 from storage.usage.batches import Batch, begin_batch, record_batch
 
 SUBJECT = "usage"
@@ -75,9 +75,10 @@ def rebuild_rollups(
 ) -> Differences:
     """Sets every sum that differs to that of its events, with one audit entry; what differed.
 
-    Whoever writes usage waits until the transaction ends. A month that was rated by a wrong sum
-    counts as changed, so the next cycle looks at it again.
+    Whoever writes usage, prices or contracts waits until the transaction ends. A month that was
+    rated by a wrong sum counts as changed, so the next cycle looks at it again.
     """
+    lock_writers(connection)  # an import holds days of recurring revenue as it waits for the sums
     begin_batch(connection)
     connection.execute(text("LOCK TABLE usage_daily, usage_monthly IN SHARE ROW EXCLUSIVE MODE"))
     _find(connection, time_zone, period)

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, select, text
+from sqlalchemy.exc import OperationalError
 
 from domain.periods import BillingPeriod
 from storage.customers import usage_of
 from storage.engine import transaction
+from storage.recurring import lock_writers
 from storage.tables import audit_log, customers, recurring_days
 from storage.usage.rollups import Difference, Differences, check_rollups, rebuild_rollups
 from tests.builders import FEBRUARY, ISSUED_ON, Subscriber, seed_billing
@@ -166,6 +168,18 @@ def test_a_rebuild_is_in_the_audit_log_and_makes_later_days_be_worked_out_anew(
         entry = told.one()
     assert days == [date(2026, 1, 31)]
     assert (entry.actor, entry.event, entry.details["differences"]) == ("Ada", "sums_rebuilt", 1)
+
+
+def test_a_rebuild_begins_once_an_import_has_ended(counted: Engine) -> None:
+    """Each would wait for what the other holds: the sums, and the days of recurring revenue."""
+    run(counted, "UPDATE usage_monthly SET quantity = 0")
+    with transaction(counted) as importing:
+        lock_writers(importing)
+        with transaction(counted) as connection:
+            connection.execute(text("SET LOCAL lock_timeout = '50ms'"))
+            with pytest.raises(OperationalError):
+                rebuild_rollups(connection, time_zone="UTC", by="Ada", business_date=ISSUED_ON)
+    assert rebuild(counted).count == 2
 
 
 def test_a_rebuild_without_differences_is_not_told(counted: Engine) -> None:
