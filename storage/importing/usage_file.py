@@ -18,6 +18,7 @@ from storage.usage.events import (
     OTHER_CONTENT,
     OTHER_IN_BATCH,
     QUANTITY,
+    TOO_EARLY,
     instant,
 )
 from storage.usage.writing import incoming_line, lay_out, other_content, written
@@ -117,7 +118,7 @@ def _event_id(value: str) -> str:
 def _instant(value: str, now: datetime) -> str:
     moment = instant(value)
     if not EARLIEST <= moment <= now:
-        raise ValueError(f"{value} lies before the year 2000 or in the future")
+        raise ValueError(f"{value} {TOO_EARLY} or in the future")
     # what PostgreSQL reads otherwise than Python goes over in one form: offsets, nanoseconds
     return value if len(value) == _PLAIN_INSTANT else moment.astimezone(UTC).isoformat()
 

@@ -13,7 +13,13 @@ from storage.engine import transaction
 from storage.price_list import known_metrics
 from storage.schema import make_partitions
 from storage.usage.batches import Batch, begin_batch, record_batch
-from storage.usage.events import CLOCKS_DIFFER_BY, EARLIEST, OTHER_CONTENT, OTHER_IN_BATCH
+from storage.usage.events import (
+    CLOCKS_DIFFER_BY,
+    EARLIEST,
+    OTHER_CONTENT,
+    OTHER_IN_BATCH,
+    TOO_EARLY,
+)
 from storage.usage.writing import (
     incoming_line,
     lay_out,
@@ -124,7 +130,7 @@ def _sort(
         elif occurred_at > latest:
             reason = "occurred_at: lies in the future"
         elif occurred_at < EARLIEST:
-            reason = "occurred_at: lies before the year 2000"
+            reason = f"occurred_at: {TOO_EARLY}"
         else:
             moment = occurred_at.astimezone(UTC)
             days.add(date(moment.year, moment.month, 1))

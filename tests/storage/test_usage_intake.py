@@ -16,6 +16,7 @@ from storage.engine import transaction
 from storage.recurring import missing_days, work_out_in_advance
 from storage.tables import billing_events, usage_daily, usage_monthly
 from storage.usage.batches import so_far
+from storage.usage.events import EARLIEST
 from storage.usage.intake import Fate, Judged, SentEvent, TakenIn, take_in
 from storage.usage.writing import _WRITE, lay_out
 from tests.builders import NOW, Subscriber, seed_billing
@@ -125,7 +126,7 @@ def test_an_event_of_nobodys_account_is_kept_aside_once(usage: Engine) -> None:
     [
         (event(0, metric="tokens"), "counted by no plan"),
         (event(0, at=NOW + timedelta(minutes=6)), "in the future"),
-        (event(0, at=datetime(1999, 12, 31, tzinfo=UTC)), "before the year 2000"),
+        (event(0, at=datetime(2000, 1, 1, 23, 59, tzinfo=UTC)), "before 2000-01-02"),
     ],
 )
 def test_what_cannot_be_billed_is_rejected_and_the_rest_taken_in(
@@ -146,6 +147,16 @@ def test_a_month_without_a_partition_gets_one(usage: Engine) -> None:
     long_ago = datetime(2021, 5, 31, 23, 59, tzinfo=UTC)
     assert send(usage, event(0, at=long_ago)).accepted == 1
     assert units(usage) == 10
+
+
+def test_the_first_instant_is_of_a_month_that_can_be_billed_wherever_the_seller_is(
+    usage: Engine,
+) -> None:
+    """A month before 2000 is none, and one such event refused all that came with it."""
+    for zone in ("Pacific/Niue", "Pacific/Kiritimati"):
+        first = event(0, zone, at=EARLIEST)
+        taken = take_in(usage, [first], now=NOW, time_zone=zone, received_by="meter")
+        assert taken.accepted == 1
 
 
 def test_names_with_a_backslash_are_kept_as_they_are(usage: Engine) -> None:
