@@ -10,6 +10,7 @@ from sqlalchemy.exc import DataError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
+from starlette.requests import ClientDisconnect
 from temporalio.client import RPCTimeoutOrCancelledError
 from temporalio.service import RPCError
 
@@ -68,6 +69,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid_request)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(DataError, _unfit)
+    app.add_exception_handler(ClientDisconnect, _gone)
     for outage in (*_DATABASE_AWAY, *_TEMPORAL_AWAY):
         app.add_exception_handler(outage, _unavailable)
     app.add_exception_handler(RuntimeError, _never_connected)
@@ -173,6 +175,11 @@ async def _unfit(request: Request, error: Exception) -> JSONResponse:
     """What PostgreSQL cannot hold or compare, such as a text with a NUL in it."""
     detail = "A value of the request has characters or a size that no stored value has."
     return problem(422, "invalid_value", detail)
+
+
+async def _gone(request: Request, error: Exception) -> JSONResponse:
+    """Heard by nobody: whoever asked has gone in the middle of it, which is no defect."""
+    return problem(400, "cut_off", "The request ended in the middle of its body; send it again.")
 
 
 async def _defect(request: Request, error: Exception) -> JSONResponse:

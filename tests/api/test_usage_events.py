@@ -202,6 +202,27 @@ async def test_too_many_bytes_are_refused_while_they_come(meter: Product) -> Non
     assert_problem(answer, 413, "20,000,000 bytes")
 
 
+async def test_a_sender_who_dies_in_the_middle_leaves_nothing_and_is_no_defect(
+    meter: Product,
+) -> None:
+    beginning = json.dumps({"events": [event()]}).encode()[:-1]
+    coming: list[Json] = [{"type": "http.request", "body": beginning, "more_body": True}]
+    answered: list[Any] = []
+
+    async def receive() -> Json:
+        return coming.pop() if coming else {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        answered.append(message)
+
+    key = meter.http.headers["Authorization"].encode()
+    headers = [(b"authorization", key), (b"content-type", JSON.encode())]
+    request = {"method": "POST", "path": USAGE, "query_string": b"", "headers": headers}
+    await meter.app({"type": "http", **request}, receive, send)  # a defect would be raised here
+    assert answered[0]["status"] == 400
+    assert units(meter) == 0
+
+
 @given(st.decimals(0, 10**16, places=6) | st.decimals(0, 100, places=8))
 def test_a_number_counts_as_it_was_written_or_not_at_all(quantity: Decimal) -> None:
     """A number of JSON with a fraction may have more digits than whoever reads it keeps."""
