@@ -33,7 +33,11 @@ _TOO_LARGE = 10**15
 _CUT_AT = 200  # characters of what is shown of a bad event's id
 
 _Name = Annotated[
-    str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")
+    str,
+    # as a customer's own is kept, and as a form sends it by which set aside usage is assigned
+    StringConstraints(
+        strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$"
+    ),
 ]
 
 

@@ -93,6 +93,7 @@ async def test_each_event_is_answered_for(meter: Product) -> None:
         ({"event_id": "a b"}, "event_id: must be 1 to 200 printable"),
         ({"event_id": 7}, "event_id: must be 1 to 200 printable"),
         ({"account_number": ""}, "account_number: String should have at least 1"),
+        ({"account_number": "  "}, "account_number: String should have at least 1"),
         ({"account_number": "a\tb"}, "account_number: String should match"),
         ({"metric": None}, "metric: "),
         (
@@ -132,6 +133,12 @@ async def test_a_quantity_counts_exactly_as_it_was_written(
 ) -> None:
     assert (await send(meter, event(quantity=sent)))["accepted"] == 1
     assert units(meter) == Decimal(counted)
+
+
+async def test_blanks_around_a_name_do_not_make_it_another(meter: Product) -> None:
+    """Set aside, no account could be named by which to assign it."""
+    assert (await send(meter, event(account_number=" 1001 ", metric="api_calls ")))["accepted"] == 1
+    assert (await send(meter, event()))["duplicates"] == 1
 
 
 async def test_one_event_a_line_packed_or_not(meter: Product) -> None:
