@@ -11,7 +11,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import Engine, inspect, text
+from sqlalchemy import Engine, create_engine, inspect, text
 
 import storage
 from domain.dunning import Due, next_due
@@ -98,6 +98,23 @@ def test_partitions_that_exist_are_left_alone(engine: Engine) -> None:
     assert months_with_a_partition(engine) == before
     make_partitions(engine, BillingPeriod(2019, 11), BillingPeriod(2020, 1))
     assert months_with_a_partition(engine) == ["2019_11", "2019_12", "2020_01", *before]
+
+
+def test_a_month_is_made_while_usage_is_read_and_written(engine: Engine, database_url: str) -> None:
+    impatient = create_engine(database_url, connect_args={"options": "-c lock_timeout=50"})
+    event = text(
+        "INSERT INTO billing_events (customer_id, metric, occurred_at, quantity, event_id) "
+        "VALUES (1, 'api_calls', :at, 1, 'e')"
+    )
+    with engine.connect() as busy:
+        busy.execute(event, {"at": "2026-02-03T00:00Z"})
+        assert busy.execute(text("SELECT count(*) FROM billing_events")).scalar_one() == 1
+        make_partitions(impatient, BillingPeriod(2019, 11), BillingPeriod(2019, 11))
+    impatient.dispose()
+    with transaction(engine) as connection:
+        connection.execute(event, {"at": "2019-11-30T23:59Z"})
+    (index,) = inspect(engine).get_indexes("billing_events_2019_11")
+    assert index["column_names"][:2] == ["customer_id", "occurred_at"]
 
 
 def test_tables_and_columns_are_those_that_queries_see(module_engine: Engine) -> None:
