@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from demo import march
-from demo.answers import checked
+from demo.answers import answer_once, checked
 from demo.behaviour import hand_over_cards
 from demo.dataset import BILLED_MONTH, NEXT_MONTH, write_dataset
 from demo.figures import (
@@ -25,6 +25,7 @@ from demo.figures import (
     february_figures,
     opening_figures,
     owed_figures,
+    plan_figures,
     proof_figures,
     revenue_figures,
     risk_figures,
@@ -157,7 +158,7 @@ def _go_on(stage: Stage, meter: httpx.Client, february: list[Figure]) -> None:
     """March's usage and what comes late for February, March's plan, and the proof of February."""
     march.send_usage(meter, out)
     march.correct_february(stage.api, out)
-    planned = march.plan_figures(stage.api, march.plan(stage.api))
+    planned = plan_figures(march.plan(stage.api), march.late_lines(stage.api))
     _print(f"The plan of {NEXT_MONTH}, before anything of it is issued", planned)
     _check(planned, MARCH)
     with transaction(stage.engine) as connection:
@@ -177,15 +178,16 @@ def _check(figures: list[Figure], answers: Answers) -> None:
 def _prove(client: httpx.Client) -> Any:
     """The month proved anew, with the money that came in since its cycle."""
     address = f"/api/billing/cycles/{PERIOD}"
-    before = checked(client.get(f"{address}/reconciliation"))["id"]
+    last = f"{address}/reconciliation"
+    before = checked(client.get(last))["id"]
     checked(client.post(f"{address}/reconcile"))
-    began = time.monotonic()
-    while time.monotonic() - began < PATIENCE_SECONDS:
-        proof = checked(client.get(f"{address}/reconciliation"))
-        if proof["id"] != before:
-            return proof
-        time.sleep(0.2)
-    raise StackError(f"The proof was not made in {PATIENCE_SECONDS} s; see the worker's log.")
+    return answer_once(
+        client,
+        last,
+        lambda proof: proof["id"] != before,
+        "The proof was not made",
+        patience_seconds=PATIENCE_SECONDS,
+    )
 
 
 def _standing(client: httpx.Client) -> list[Figure]:

@@ -116,11 +116,15 @@ def write_dataset(target: Path, *, history: bool = True) -> None:
     _write_usage(target / "usage.csv.gz", months)
 
 
-def events_of(month: str) -> Iterator[tuple[str, str, str, str, int]]:
-    """The events of all customers in `month`, as "2026-03", in the order of USAGE_COLUMNS."""
+def events_of(
+    month: str, account_number: str | None = None
+) -> Iterator[tuple[str, str, str, str, int]]:
+    """The events of all customers in `month`, as "2026-03", or of one of them, in the order of
+    USAGE_COLUMNS.
+    """
     profile = TrafficProfile.of(month)
     for usage in read_usage_by_month():
-        if usage.month == month:
+        if usage.month == month and account_number in (None, usage.account_number):
             yield from usage_events(usage, profile)
 
 

@@ -1,6 +1,6 @@
 """The figures of a billed month, read back from the database and from the API's reports."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
@@ -181,6 +181,42 @@ def closing_figures(connection: Connection, period: str, issued_on: date) -> lis
     ]
 
 
+def plan_figures(preview: Mapping[str, Any], late: Sequence[Figure]) -> list[Figure]:
+    """The sums of a plan in one currency, what is late in it, and what stands out of it; `preview`
+    as the API has it.
+    """
+    (totals,) = preview["totals"]
+    now, against = totals["now"], preview["compared_with"]
+    return [
+        Figure(
+            f"drafts / against {against}",
+            f"{preview['customers']} / {preview['customers_before']}",
+        ),
+        Figure("usage charges", money(now["usage"])),
+        Figure("flat subscriptions", money(now["subscriptions"])),
+        *late,
+        Figure("tax", money(now["tax"])),
+        Figure(
+            f"total, {totals['currency']} / against {against}",
+            f"{money(now['total'])} / {_signed(totals['percent'])}",
+        ),
+        *(
+            Figure(
+                f"stands out: {found['account_number']}, {found['customer']}, "
+                f"{found['kind'].replace('_', ' ')}",
+                f"{money(found['before'])} -> {money(found['now'])}",
+            )
+            for found in preview["findings"]
+        ),
+        Figure("waiting to be approved", f"{preview['to_approve']['drafts']} drafts"),
+    ]
+
+
+def money(amount: str | None) -> str:
+    """An amount of the API's; "-" where it has none."""
+    return "-" if amount is None else f"{Decimal(amount):,f}"
+
+
 def _signed(percent: Decimal | str | None) -> str:
     return "-" if percent is None else f"{Decimal(percent):+} %"
 
@@ -247,26 +283,14 @@ def proof_figures(proof: Mapping[str, Any]) -> list[Figure]:
     """
     wrong = {row["equation"] for row in proof["differences"]}
     asked = {row["equation"] for row in proof["equations"] if not row["not_checked"]}
-    sides = [
-        Figure(
-            f"{row['left_name']} = {row['right_name']}",
-            f"{Decimal(row['left']):,f} = {Decimal(row['right']):,f}",
-        )
-        for row in proof["equations"]
-        if row["equation"] in ("usage_billed", "rated_again", "card_payments", "bank_payments")
-    ]
-    units = [
-        Figure(f"  {part['name']}", f"{Decimal(part['amount']):,f}")
-        for row in proof["equations"]
-        if row["equation"] == "usage_billed"
-        for part in row["parts"]
-    ]
+    figures = []
+    for row in proof["equations"]:
+        if row["equation"] not in ("usage_billed", "rated_again", "card_payments", "bank_payments"):
+            continue
+        sides = f"{money(row['left'])} = {money(row['right'])}"
+        figures.append(Figure(f"{row['left_name']} = {row['right_name']}", sides))
+        if row["equation"] == "usage_billed":
+            figures += [Figure(f"  {it['name']}", money(it["amount"])) for it in row["parts"]]
     every = len({row["equation"] for row in proof["equations"]})
     agree = Figure("equations that balance", f"{len(asked - wrong)} of {every}")
-    return [
-        sides[0],
-        *units,
-        *sides[1:],
-        agree,
-        Figure("differences", f"{proof['difference_count']}"),
-    ]
+    return [*figures, agree, Figure("differences", f"{proof['difference_count']}")]

@@ -119,12 +119,12 @@ def compare(
     until: datetime | None,
     now: datetime,
 ) -> Iterator[Entry]:
-    """An entry for each movement that either side has in `[since, until)`; None: until now.
+    """An entry for each movement that either side has in `[since, until)`, whole seconds, in which
+    the processor counts; None: until now.
 
     `theirs` may reach beyond it on both sides. What moved within `BEING_TOLD` before `now` and is
     on its way into our books counts on both sides.
     """
-    since = since.replace(microsecond=0)  # the processor counts in seconds
     for booked in ours:
         moved = theirs.get((booked.kind, booked.id))
         found = moved.amount if moved is not None else Decimal(0)

@@ -9,14 +9,14 @@ from storage.drafts import Cycle
 from storage.tables import billing_cycles, invoices
 
 
-def date_by_issue(connection: Connection, cycle: Cycle, today: date, *, actor: str) -> int:
-    """Moves the drafts of a cycle that is dated by its issue to `today`, each with its whole term;
-    how many were moved. None goes back. The caller holds the cycle's row.
+def date_by_issue(connection: Connection, cycle: Cycle, today: date, *, actor: str) -> None:
+    """Moves the drafts of a cycle that is dated by its issue to `today`, each with its whole term.
 
-    A later pass dates what it issues, and the cycle keeps the date of its first one.
+    None goes back. A later pass dates what it issues, and the cycle keeps the date of its first
+    one. The caller holds the cycle's row.
     """
     if not cycle.dated_by_issue:
-        return 0
+        return
     moved = connection.execute(
         update(invoices)
         .where(
@@ -43,4 +43,3 @@ def date_by_issue(connection: Connection, cycle: Cycle, today: date, *, actor: s
                 details={"planned_for": cycle.issued_on.isoformat(), "drafts": moved},
             ),
         )
-    return moved

@@ -38,7 +38,8 @@ def add_usage(
         connection.execute(text(statement), {**values, "event": f"late-{next(_EVENTS)}"})
 
 
-def open_month(engine: Engine, period: BillingPeriod) -> Cycle:
+def open_month(engine: Engine, period: BillingPeriod, **terms: bool) -> Cycle:
+    """Dated the first day behind it; `terms`: such as approval_required."""
     with transaction(engine) as connection:
         return open_cycle(
             connection,
@@ -47,12 +48,15 @@ def open_month(engine: Engine, period: BillingPeriod) -> Cycle:
             terms_days=30,
             hold_reminders=False,
             actor=ACTOR,
+            **terms,
         )
 
 
-def plan_month(engine: Engine, period: BillingPeriod, *, again: bool = False) -> PageOfPlan:
-    """Plans the month, for `again` who failed or was skipped once more."""
-    cycle = open_month(engine, period)
+def plan_month(
+    engine: Engine, period: BillingPeriod, *, again: bool = False, **terms: bool
+) -> PageOfPlan:
+    """Plans the month, for `again` who failed or was skipped once more; `terms` as `open_month`."""
+    cycle = open_month(engine, period, **terms)
     page = plan_all(engine, cycle, failed_again=again)
     with transaction(engine) as connection:
         move_cycle(connection, period, "planned", actor=ACTOR)

@@ -4,17 +4,16 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, func, insert, select
+from sqlalchemy import Engine, func, select
 
-from domain.periods import BillingPeriod
 from storage.approval import approve, list_deviations, to_approve
-from storage.cycles import load_cycle, move_cycle, open_cycle
+from storage.cycles import load_cycle, move_cycle
 from storage.documents import store_document
 from storage.engine import transaction
 from storage.posting import issue_invoice
 from storage.tables import audit_log, billing_cycles, invoices
-from tests.builders import ACTOR, FEBRUARY, ISSUED_ON, Subscriber, plan_all, seed_billing
-from tests.storage.late_months import begin_issue
+from tests.builders import ACTOR, FEBRUARY, ISSUED_ON, Subscriber, seed_billing
+from tests.storage.late_months import MARCH, begin_issue, open_month, plan_month
 
 TERMS = 30
 LATER = ISSUED_ON + timedelta(days=TERMS + 5)
@@ -25,27 +24,6 @@ FIRST, SECOND = "INV-2026-02-0001", "INV-2026-02-0002"
 def house(engine: Engine, tmp_path: Path) -> Engine:
     seed_billing(engine, tmp_path / "files", [Subscriber("1001", 20_000), Subscriber("1002")])
     return engine
-
-
-def plan(engine: Engine, *, dated_by_issue: bool = True, approval_required: bool = False) -> None:
-    with transaction(engine) as connection:
-        cycle = open_cycle(
-            connection,
-            FEBRUARY,
-            issued_on=ISSUED_ON,
-            terms_days=TERMS,
-            hold_reminders=False,
-            approval_required=approval_required,
-            dated_by_issue=dated_by_issue,
-            actor=ACTOR,
-        )
-    plan_all(engine, cycle)
-    move(engine, "planned")
-
-
-def move(engine: Engine, status: str) -> None:
-    with transaction(engine) as connection:
-        move_cycle(connection, FEBRUARY, status, actor=ACTOR)
 
 
 def post(engine: Engine, number: str) -> None:
@@ -68,7 +46,7 @@ def cycle_date(engine: Engine) -> date:
 
 
 def test_invoices_of_a_plan_that_waited_are_due_a_whole_term_later(house: Engine) -> None:
-    plan(house)
+    plan_month(house, FEBRUARY, dated_by_issue=True)
     begin_issue(house, FEBRUARY, today=LATER)
     post(house, FIRST)
     in_time = (LATER, LATER + timedelta(days=TERMS))
@@ -80,25 +58,26 @@ def test_invoices_of_a_plan_that_waited_are_due_a_whole_term_later(house: Engine
 
 
 def test_a_date_that_was_asked_for_stays(house: Engine) -> None:
-    plan(house, dated_by_issue=False)
+    plan_month(house, FEBRUARY)
     begin_issue(house, FEBRUARY, today=LATER)
     assert {issued for issued, _ in dates(house).values()} == {ISSUED_ON}
     assert cycle_date(house) == ISSUED_ON
 
 
 def test_a_date_ahead_is_not_drawn_back(house: Engine) -> None:
-    plan(house)
+    plan_month(house, FEBRUARY, dated_by_issue=True)
     begin_issue(house, FEBRUARY, today=ISSUED_ON - timedelta(days=1))
     assert {issued for issued, _ in dates(house).values()} == {ISSUED_ON}
     assert cycle_date(house) == ISSUED_ON
 
 
 def test_what_a_later_pass_issues_is_dated_then_and_the_rest_stays(house: Engine) -> None:
-    plan(house)
+    plan_month(house, FEBRUARY, dated_by_issue=True)
     begin_issue(house, FEBRUARY, today=ISSUED_ON)
     post(house, FIRST)
-    for status in ("closed", "planning", "planned"):
-        move(house, status)
+    with transaction(house) as connection:
+        for status in ("closed", "planning", "planned"):
+            move_cycle(connection, FEBRUARY, status, actor=ACTOR)
     begin_issue(house, FEBRUARY, today=LATER)
     post(house, SECOND)
     assert dates(house) == {
@@ -109,7 +88,7 @@ def test_what_a_later_pass_issues_is_dated_then_and_the_rest_stays(house: Engine
 
 
 def test_a_plan_is_issued_as_it_was_approved_whatever_day_that_is(house: Engine) -> None:
-    plan(house, approval_required=True)
+    plan_month(house, FEBRUARY, dated_by_issue=True, approval_required=True)
     with transaction(house) as connection:
         cycle = load_cycle(connection, FEBRUARY)
         approve(
@@ -130,20 +109,10 @@ def test_a_plan_is_issued_as_it_was_approved_whatever_day_that_is(house: Engine)
 
 
 def test_drafts_of_another_month_keep_their_dates(house: Engine) -> None:
-    plan(house)
+    plan_month(house, FEBRUARY, dated_by_issue=True)
     with transaction(house) as connection:
         before = connection.execute(select(func.count()).select_from(billing_cycles)).scalar_one()
-        march = BillingPeriod(2026, 3)
-        connection.execute(
-            insert(billing_cycles).values(
-                period_start=march.start,
-                status="planned",
-                issued_on=march.end,
-                terms_days=TERMS,
-                hold_reminders=False,
-                dated_by_issue=True,
-            )
-        )
+    open_month(house, MARCH, dated_by_issue=True)
     assert before == 1
-    begin_issue(house, march, today=march.end + timedelta(days=9))
+    begin_issue(house, MARCH, today=MARCH.end + timedelta(days=9))
     assert {issued for issued, _ in dates(house).values()} == {ISSUED_ON}

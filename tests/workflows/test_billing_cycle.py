@@ -34,6 +34,14 @@ async def begin(client: Client, what: CycleOrder) -> "WorkflowHandle[BillingCycl
     return client.get_workflow_handle_for(BillingCycle.run, billing_cycle_id(PERIOD))
 
 
+async def planned(client: Client) -> "WorkflowHandle[BillingCycle, ClosedCycle]":
+    """The cycle, once its plan waits to be read."""
+    handle = await begin(client, order(pause_before_issue=True))
+    while not (await handle.query(BillingCycle.progress)).paused:
+        pass
+    return handle
+
+
 async def test_bills_every_customer_once(skipping: WorkflowEnvironment) -> None:
     office = BillingOffice(accounts(25))
     async with staffed(skipping.client, office):
@@ -75,9 +83,8 @@ async def test_the_plan_waits_to_be_read_before_anything_is_issued(
 ) -> None:
     office = BillingOffice(accounts(3))
     async with staffed(skipping.client, office):
-        handle = await begin(skipping.client, order(pause_before_issue=True))
-        while not (progress := await handle.query(BillingCycle.progress)).paused:
-            pass
+        handle = await planned(skipping.client)
+        progress = await handle.query(BillingCycle.progress)
         assert (progress.phase, progress.counts.drafted) == ("issue", 3)
         assert office.posted == []
         await handle.signal(BillingCycle.resume)
@@ -89,9 +96,7 @@ async def test_a_plan_that_waited_is_told_the_day_on_which_its_issue_begins(
 ) -> None:
     office = BillingOffice(accounts(1))
     async with staffed(skipping.client, office):
-        handle = await begin(skipping.client, order(pause_before_issue=True))
-        while not (await handle.query(BillingCycle.progress)).paused:
-            pass
+        handle = await planned(skipping.client)
         await skipping.sleep(timedelta(days=40))
         today = order().calendar.real_date(await skipping.get_current_time())
         await handle.signal(BillingCycle.resume)
@@ -130,9 +135,7 @@ async def test_a_retry_asked_for_while_running_follows_the_present_pass(
 ) -> None:
     office = BillingOffice(accounts(3), unratable={"1002"})
     async with staffed(skipping.client, office):
-        handle = await begin(skipping.client, order(pause_before_issue=True))
-        while not (await handle.query(BillingCycle.progress)).paused:
-            pass
+        handle = await planned(skipping.client)
         office.unratable = set()
         await retry_cycle(skipping.client, order(), task_queue=TASK_QUEUE)
         await handle.signal(BillingCycle.resume)
@@ -170,9 +173,7 @@ async def test_an_invoice_left_by_a_terminated_cycle_is_not_billed_twice(
 ) -> None:
     office = BillingOffice(accounts(3))
     async with staffed(skipping.client, office):
-        handle = await begin(skipping.client, order(pause_before_issue=True))
-        while not (await handle.query(BillingCycle.progress)).paused:
-            pass
+        handle = await planned(skipping.client)
         await handle.terminate("an operator's mistake")
         again = await skipping.client.start_workflow(
             BillingCycle.run,
