@@ -165,8 +165,9 @@ def _filled(
         metrics = {metric for price in prices[row.code] for metric in price.metrics}
         if row.metric in metrics:
             customer.used[sub][row.metric] = row.used
-    for row in connection.execute(_BILLED_UNITS, values):
-        found[row.customer_id].billed[row.metric] = row.quantity
+    for row in connection.execute(_UNITS, values):
+        if row.billed is not None:
+            found[row.customer_id].billed[row.metric] = row.billed
         if row.is_stale:
             found[row.customer_id].stale.add(row.metric)
     for row in connection.execute(_BILLED_LINES, values):
@@ -224,18 +225,22 @@ _TERMS = text("""
       AND (sub.ends_on IS NULL OR sub.ends_on > :month)
     ORDER BY sub.customer_id, sub.id
 """)
-_BILLED_UNITS = text("""
-    SELECT billed.customer_id, billed.metric, sum(billed.quantity) AS quantity,
-           max(billed.changes) IS DISTINCT FROM max(counted.changes) AS is_stale
-    FROM billed_usage billed
-    LEFT JOIN invoices ON invoices.id = billed.invoice_id
-    LEFT JOIN usage_monthly counted
-        ON counted.month = billed.month AND counted.customer_id = billed.customer_id
-        AND counted.metric = billed.metric
-    WHERE billed.month = :month AND billed.customer_id = ANY(:customers)
-      AND invoices.status IS DISTINCT FROM 'void'
-    GROUP BY billed.customer_id, billed.metric
+_UNITS = text("""
+    WITH billed AS (
+        SELECT used.customer_id, metric, sum(quantity) AS billed, max(changes) AS changes
+        FROM billed_usage used LEFT JOIN invoices ON invoices.id = used.invoice_id
+        WHERE month = :month AND used.customer_id = ANY(:customers)
+          AND invoices.status IS DISTINCT FROM 'void'
+        GROUP BY used.customer_id, metric
+    ), counted AS (
+        SELECT customer_id, metric, changes FROM usage_monthly
+        WHERE month = :month AND customer_id = ANY(:customers)
+    )
+    SELECT customer_id, metric, billed.billed,
+           billed.changes IS DISTINCT FROM counted.changes AS is_stale
+    FROM billed FULL JOIN counted USING (customer_id, metric)
 """)
+"""Units that count as billed; NULL of a metric that the customer had nothing of when they were."""
 _BILLED_LINES = text("""
     SELECT invoice.customer_id, line.plan_code, line.amount
     FROM invoices invoice JOIN invoice_line_items line ON line.invoice_id = invoice.id

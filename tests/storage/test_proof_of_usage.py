@@ -207,6 +207,16 @@ def test_a_customer_who_came_behind_the_bill_is_the_next_cycles(
         }
 
 
+def test_the_first_units_of_a_metric_that_arrive_behind_the_bill_wait_as_well(
+    engine: Engine, tmp_path: Path
+) -> None:
+    bill_and_close(engine, tmp_path / "files", [Subscriber("1001", 0, ("premium-support",))])
+    use(engine, "1001", FEBRUARY, 50_000)
+    with engine.connect() as connection:
+        assert parts(connection) == {"arrived since; the next cycle bills it": "50000"}
+        assert parts(connection, Equation.RATED_AGAIN) == {"rated a second time": "99.00"}
+
+
 @pytest.fixture
 def two_months(engine: Engine, tmp_path: Path) -> Callable[[int, int], Connection]:
     """February billed with 20,000 calls, of which more or less come late, then March."""
