@@ -20,6 +20,10 @@ ON_EVERYTHING = ""
 """What discounts on everything are about, in place of a plan."""
 
 
+class NotPriced(Exception):
+    """A plan has no price in a currency on a day."""
+
+
 @dataclass(frozen=True)
 class Terms:
     """All that a customer's month is rated by.
@@ -50,10 +54,7 @@ class Terms:
 
 @dataclass
 class SecondRating:
-    """What the month comes to by plan code, and its units by metric: free, and at a price.
-
-    Raises nothing: a customer whom the first rating refuses is not rated a second time.
-    """
+    """What the month comes to by plan code, and its units by metric: free, and at a price."""
 
     amounts: dict[str, Decimal] = field(default_factory=dict)
     free: dict[str, Decimal] = field(default_factory=dict)
@@ -61,7 +62,10 @@ class SecondRating:
 
 
 def rate_again(terms: Terms) -> SecondRating:
-    """The month of `terms`. Prepaid credit is no part of it, as of the first rating."""
+    """The month of `terms`. Prepaid credit is no part of it, as of the first rating.
+
+    Raises NotPriced where a plan has no price; whom else the first rating refuses is not asked.
+    """
     rating = SecondRating()
     by_plan: dict[str, list[Subscription]] = {}
     for subscription in terms.subscriptions:
@@ -188,10 +192,15 @@ def _off(
 
 
 def _price(terms: Terms, subscription: Subscription, first_day: date) -> PlanPrice:
-    """The last version in the currency that is valid when the subscription opens its month."""
+    """The last version in the currency that is valid when the subscription opens its month.
+
+    Raises NotPriced.
+    """
     on = _opens(subscription, first_day)
     versions: Iterable[PlanPrice] = terms.prices[subscription.plan_code]
     valid = [p for p in versions if p.currency == terms.currency and p.valid_from <= on]
+    if not valid:
+        raise NotPriced(subscription.plan_code, terms.currency, on)
     return max(valid, key=lambda price: (price.valid_from, price.version))
 
 

@@ -1,4 +1,6 @@
-"""The month of every customer who was billed, rated a second time by `domain/second_rating.py`."""
+"""The month of every customer who was billed, or had nothing to bill, rated a second time by
+`domain/second_rating.py`.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +14,7 @@ from domain.discounts import Discount
 from domain.money import minor_digits
 from domain.plans import PlanPrice
 from domain.proof import Entry, Equation, Proof, Scale
-from domain.second_rating import ON_EVERYTHING, SecondRating, Terms, rate_again
+from domain.second_rating import ON_EVERYTHING, NotPriced, SecondRating, Terms, rate_again
 from domain.subscriptions import Subscription
 from storage.customers import discounts_of
 from storage.price_list import load_prices
@@ -70,7 +72,8 @@ class RatedAgain:
 
 def rated_again(connection: Connection, scope: Scope) -> RatedAgain:
     """All that was billed of the month, also late and less what was credited for it, against what
-    the contracts, the prices and the units that count as billed come to.
+    the contracts, the prices and the units that count as billed come to. Who was found to have
+    nothing to bill was billed nothing, which may be wrong as well.
     """
     amounts, units = Scale(Equation.RATED_AGAIN), Scale(Equation.UNITS_PRICED)
     free: dict[tuple[int, str], Decimal] = {}
@@ -78,7 +81,7 @@ def rated_again(connection: Connection, scope: Scope) -> RatedAgain:
     for price in load_prices(connection):
         prices[price.code].append(price)
     for customer in _customers(connection, scope, prices):
-        rating = _rate(customer, scope, prices) if customer.sees_what_was_billed() else None
+        rating = _rate(customer, scope, prices)
         for entry in _amounts(customer, rating):
             amounts.add(entry)
         for entry in _units(customer, rating):
@@ -88,18 +91,23 @@ def rated_again(connection: Connection, scope: Scope) -> RatedAgain:
     return RatedAgain(units.proof() + amounts.proof(), free)
 
 
-def _rate(customer: _Customer, scope: Scope, prices: Prices) -> SecondRating:
-    return rate_again(
-        Terms(
-            customer.currency,
-            minor_digits(customer.currency),
-            scope.period.start,
-            customer.subscriptions,
-            customer.used,
-            customer.discounts,
-            prices,
-        )
+def _rate(customer: _Customer, scope: Scope, prices: Prices) -> SecondRating | None:
+    """None where the month cannot be rated by what is known now."""
+    if not customer.sees_what_was_billed():
+        return None
+    terms = Terms(
+        customer.currency,
+        minor_digits(customer.currency),
+        scope.period.start,
+        customer.subscriptions,
+        customer.used,
+        customer.discounts,
+        prices,
     )
+    try:
+        return rate_again(terms)
+    except NotPriced:  # who was billed nothing may have had another currency then
+        return SecondRating() if customer.lines else None
 
 
 def _amounts(customer: _Customer, rating: SecondRating | None) -> Iterator[Entry]:
@@ -186,11 +194,17 @@ _BILLED_CUSTOMERS = text("""
                      AND :month BETWEEN reopened.from_month AND reopened.to_month
                      AND reopened.id > rated.reopened) AS reopened
     FROM (
-        SELECT rated_months.customer_id, max(reopened) AS reopened
-        FROM rated_months LEFT JOIN invoices ON invoices.id = invoice_id
-        WHERE month = :month AND rated_months.customer_id > :after
-          AND invoices.status IS DISTINCT FROM 'void'
-        GROUP BY rated_months.customer_id
+        SELECT customer_id, max(reopened) AS reopened
+        FROM (
+            SELECT rated_months.customer_id, reopened
+            FROM rated_months LEFT JOIN invoices ON invoices.id = invoice_id
+            WHERE month = :month AND invoices.status IS DISTINCT FROM 'void'
+            UNION ALL
+            SELECT customer_id, 0 FROM billing_cycle_items
+            WHERE cycle_id = :cycle AND part = '' AND reason_code = 'nothing_to_bill'
+        ) looked_at
+        WHERE customer_id > :after
+        GROUP BY customer_id
     ) rated
     JOIN customers customer ON customer.id = rated.customer_id
     LEFT JOIN billing_cycle_items item

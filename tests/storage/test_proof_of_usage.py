@@ -29,8 +29,15 @@ from tests.builders import (
     write_billing_files,
     write_csv,
 )
-from tests.storage.late_months import MARCH, bill_month, use
-from tests.storage.proved import behind_its_back, bill_and_close, bill_rich_month, prove, shown
+from tests.storage.late_months import MARCH, bill_month, change_customer, use
+from tests.storage.proved import (
+    behind_its_back,
+    bill_and_close,
+    bill_rich_month,
+    named,
+    prove,
+    shown,
+)
 
 BILLED = Equation.USAGE_BILLED
 
@@ -308,6 +315,30 @@ def test_a_wrong_formula_that_undercharges_twelve_customers_is_caught_at_once(
     ]
     (sums,) = [row for row in proof.equations if row.equation is Equation.RATED_AGAIN]
     assert sums.difference == D("-3400.00")
+
+
+def test_a_formula_that_forgets_a_plan_and_so_skips_its_customer_is_caught(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("domain.rating.rate_month", lambda *given: [])
+    bill_and_close(
+        engine, tmp_path / "files", [Subscriber("1001", 0, ("premium-support",), plans=())]
+    )
+    monkeypatch.undo()
+    with engine.connect() as connection:
+        assert named(prove(connection)) == [
+            (Equation.RATED_AGAIN, "1001", "premium-support", D("99.00"), D("0"))
+        ]
+
+
+def test_who_had_nothing_to_bill_in_a_currency_of_before_is_no_alarm(
+    engine: Engine, tmp_path: Path
+) -> None:
+    bill_and_close(engine, tmp_path / "files", [Subscriber("1001"), Subscriber("1002", 0)])
+    change_customer(engine, "1002", currency="JPY")
+    with engine.connect() as connection:
+        proof = prove(connection)
+    assert proof.differences == (), shown(proof.differences)
 
 
 SUBSCRIBERS = st.builds(
