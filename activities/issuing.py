@@ -40,7 +40,7 @@ class IssuingActivities:
             document = self.document(connection, load_invoice(connection, order.number))
         pdf = self._render(document)
         with transaction(self._engine) as connection:
-            return RenderedInvoice(store_document(connection, pdf))
+            return RenderedInvoice(store_document(connection, pdf), document.issued_on)
 
     @activity.defn
     def post_invoice(self, order: PostOrder) -> PostedInvoice:
@@ -51,6 +51,7 @@ class IssuingActivities:
                 order.pdf_sha256,
                 actor=order.actor,
                 on_hold=order.on_hold,
+                dated=order.issued_on,
             )
         return _posted(posted)
 

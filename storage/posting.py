@@ -27,20 +27,33 @@ class Posted:
 
 
 def issue_invoice(
-    connection: Connection, number: str, pdf_sha256: str, *, actor: str, on_hold: bool = False
+    connection: Connection,
+    number: str,
+    pdf_sha256: str,
+    *,
+    actor: str,
+    on_hold: bool = False,
+    dated: date | None = None,
 ) -> Posted:
     """Posts the draft unchanged, with its document, and pays it from the customer's credit.
 
     One of 0.00 or less, or that the credit covers, is settled at once; what one is below zero, as
     where a paid year ended early, becomes the customer's credit. `on_hold`: no reminder
-    goes out until it is released. An invoice that was posted before is left as it is.
-    Raises Conflict for a void one, and NotApproved or NotAsApproved where its cycle is to be
-    approved and it is not what was approved.
+    goes out until it is released. `dated`: the date of issue that the document bears, where that is
+    known. An invoice that was posted before is left as it is.
+    Raises Conflict for a void one, and for one that was given another date since its document was
+    made; NotApproved or NotAsApproved where its cycle is to be approved and it is not what was
+    approved.
     """
     row = _locked(connection, number)
     if row.status == "void":
         raise Conflict(f"{number} is void and cannot be issued.")
     if row.status == "draft":
+        if dated is not None and row.issued_on != dated:
+            raise Conflict(
+                f"{number} is dated {row.issued_on} by now, and its document {dated}; retry, which "
+                "makes the document anew."
+            )
         require_as_approved(connection, row)
         connection.execute(
             update(invoices)

@@ -51,7 +51,13 @@ class CustomerBilling:
         )
         return await workflow.execute_local_activity(
             contract.post_invoice,
-            PostOrder(order.number, rendered.pdf_sha256, order.actor, on_hold=order.reminders_held),
+            PostOrder(
+                order.number,
+                rendered.pdf_sha256,
+                order.actor,
+                on_hold=order.reminders_held,
+                issued_on=rendered.issued_on,
+            ),
             summary=f"Post {order.number}",
             **policies.RECORD,
         )

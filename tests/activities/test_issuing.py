@@ -7,7 +7,7 @@ import pytest
 
 from activities.issuing import IssuingActivities
 from activities.pdf import render_invoice_pdf
-from domain.errors import NotFound
+from domain.errors import Conflict, NotFound
 from tests.activities.conftest import FIRST, LINKS, Plan
 from tests.builders import ACTOR, ISSUED_ON, KNOWN_ANSWER, Subscriber
 from workflows.contracts.customer import FailureReport, PostOrder, RenderOrder
@@ -51,6 +51,22 @@ def test_posting_twice_issues_once(plan: Plan) -> None:
         ("issued", "issued", sha256)
     ]
     assert books.ask(ITEM) == [("issued", "", "")]
+    assert books.told() == ["issued"]
+
+
+def test_a_draft_that_was_dated_anew_is_not_posted_with_the_document_of_before(plan: Plan) -> None:
+    """A month taken up again dates its drafts anew, also one of which an earlier run of it has just
+    made the document.
+    """
+    books = plan()
+    before = books.issuing.render_invoice(RenderOrder(FIRST))
+    books.ask("UPDATE invoices SET issued_on = issued_on + 1, due_on = due_on + 1 RETURNING 1")
+    with pytest.raises(Conflict, match="is dated 2026-03-02 by now, and its document 2026-03-01"):
+        books.issuing.post_invoice(
+            PostOrder(FIRST, before.pdf_sha256, ACTOR, issued_on=before.issued_on)
+        )
+    now = books.issuing.render_invoice(RenderOrder(FIRST))
+    books.issuing.post_invoice(PostOrder(FIRST, now.pdf_sha256, ACTOR, issued_on=now.issued_on))
     assert books.told() == ["issued"]
 
 

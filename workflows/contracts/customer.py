@@ -38,19 +38,23 @@ class RenderOrder:
 
 @dataclass(frozen=True)
 class RenderedInvoice:
-    """`pdf_sha256` is the stored document's hash in hex."""
+    """`pdf_sha256` is the stored document's hash in hex; `issued_on`: the date that it bears."""
 
     pdf_sha256: str
+    issued_on: date | None = None
 
 
 @dataclass(frozen=True)
 class PostOrder:
-    """`on_hold`: no reminder goes out until the invoice is released."""
+    """`on_hold`: no reminder goes out until the invoice is released. `issued_on`: the date that the
+    document bears; None: it is not told.
+    """
 
     number: str
     pdf_sha256: str
     actor: str
     on_hold: bool = False
+    issued_on: date | None = None
 
 
 @dataclass(frozen=True)
