@@ -27,8 +27,10 @@ from workflows.contracts.proof import (
     ReconciliationOrder,
 )
 
-_EARLIER = timedelta(days=2)
-"""By so much a charge may be older than what our books have of it."""
+_EARLIER = timedelta(days=30)
+"""By so much a charge may be older than what our books have of it: Stripe tells an event anew for
+three days by itself, and on request for as long as it keeps it.
+"""
 
 
 class ProofActivities:

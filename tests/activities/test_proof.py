@@ -112,6 +112,16 @@ def test_the_second_in_which_the_issue_began_belongs_to_the_month(house: CardHou
     assert found["status"] == "balanced"
 
 
+def test_a_payment_that_was_told_weeks_later_is_found_where_it_was_made(house: CardHouse) -> None:
+    """Behind an outage it may be booked in the time of the next month."""
+    house.books.ask(
+        "UPDATE billing_cycles SET issue_began_at = issue_began_at + interval '20 days' RETURNING 1"
+    )
+    house.books.ask("UPDATE payments SET created_at = created_at + interval '21 days' RETURNING 1")
+    found = proved(house)
+    assert (found["status"], found["parts"]) == ("balanced", {"charges": Decimal("195.10")})
+
+
 def test_a_charge_that_nobody_here_knows_is_an_alarm(house: CardHouse) -> None:
     house.cards.seed("cus_stranger", "pm_card_visa_stranger")
     gateway = house.cards.gateway()
