@@ -32,6 +32,7 @@ from activities.mailer import Mailer
 from activities.monthly_billing import MonthlyBillingActivities
 from activities.payer_links import PayerLinks
 from activities.proof import ProofActivities
+from activities.proof_notice import ProofNoticeActivities
 from activities.recurring_revenue import RecurringRevenueActivities
 from activities.rendering import PdfPool
 from activities.sweeping import SweepingActivities
@@ -144,6 +145,12 @@ async def _serve(settings: Settings) -> None:
                 currency=settings.reporting_currency,
             ),
             MonthlyBillingActivities(engine),
+            ProofNoticeActivities(
+                engine,
+                mailer=_mailer(settings),
+                finance_email=settings.finance_email,
+                public_url=settings.public_url,
+            ),
         )
         workers = build_workers(
             client,
@@ -213,6 +220,7 @@ class Activities:
     recurring_revenue: RecurringRevenueActivities
     proof: ProofActivities
     monthly_billing: MonthlyBillingActivities
+    proof_notice: ProofNoticeActivities
 
 
 @dataclass(frozen=True)
@@ -283,7 +291,7 @@ def build_workers(
         client,
         mail_queue(task_queue),
         threads,
-        [delivery.send_notice],
+        [delivery.send_notice, activities.proof_notice.send_alarm],
         at_once=MAILS_AT_ONCE,
         rendering=rendering,
         per_second=mails_per_second,

@@ -131,6 +131,19 @@ CHARGE = BoundedCall(
 leaves room for three requests, each of which ends by itself within 70 s."""
 
 
+SEND_ALARM = BoundedCall(
+    start_to_close_timeout=timedelta(seconds=60),
+    heartbeat_timeout=_LIVES,
+    cancellation_type=_SEE_IT_END,
+    schedule_to_close_timeout=timedelta(minutes=15),
+    retry_policy=RetryPolicy(
+        initial_interval=timedelta(seconds=2),
+        backoff_coefficient=2,
+        maximum_interval=timedelta(minutes=1),
+    ),
+)
+"""A cycle waits for it, and the next round of proofs tries again."""
+
 OPEN_PAGE = BoundedCall(
     start_to_close_timeout=timedelta(seconds=20),
     heartbeat_timeout=_LIVES,

@@ -31,6 +31,7 @@ from activities.monthly_billing import MonthlyBillingActivities
 from activities.payer_links import PayerLinks
 from activities.pdf import PrintedDocument, render_pdf
 from activities.proof import ProofActivities
+from activities.proof_notice import ProofNoticeActivities
 from activities.recurring_revenue import RecurringRevenueActivities
 from activities.sweeping import SweepingActivities
 from api.app import create_app
@@ -335,6 +336,12 @@ async def working(product: Product, mailbox: MailServer) -> AsyncIterator[None]:
             currency="USD",
         ),
         MonthlyBillingActivities(engine),
+        ProofNoticeActivities(
+            engine,
+            mailer=Mailer("127.0.0.1", mailbox.port, sender=SENDER),
+            finance_email=FINANCE_TEAM,
+            public_url=settings.public_url,
+        ),
     )
     with ThreadPoolExecutor(THREADS_IN_ALL) as threads:
         workers = build_workers(

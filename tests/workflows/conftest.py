@@ -279,7 +279,11 @@ async def staffed(
         ],
         workflow_runner=UnsandboxedWorkflowRunner(),
     )
-    mail = Worker(client, task_queue=mail_queue(TASK_QUEUE), activities=[collection.send_notice])
+    mail = Worker(
+        client,
+        task_queue=mail_queue(TASK_QUEUE),
+        activities=[collection.send_notice, proofs.send_alarm],
+    )
     cards = Worker(
         client, task_queue=card_queue(TASK_QUEUE), activities=collection.of_the_card_queue()
     )

@@ -64,6 +64,21 @@ async def test_not_even_what_cannot_be_written_down_fails_a_cycle(
         assert (await (await begin(skipping.client, order())).result()).issued == 3
 
 
+async def test_an_alarm_is_told_and_what_balances_is_not(skipping: WorkflowEnvironment) -> None:
+    proofs = ProofOffice(("2026-01", PERIOD), alarms={PERIOD})
+    assert await run(skipping.client, proofs) == 2
+    assert proofs.told == [PERIOD]
+
+
+async def test_an_alarm_that_nobody_can_be_told_fails_no_cycle(
+    skipping: WorkflowEnvironment,
+) -> None:
+    office, proofs = BillingOffice(accounts(3)), ProofOffice(alarms={PERIOD}, no_mail=True)
+    async with staffed(skipping.client, office, proofs=proofs):
+        assert (await (await begin(skipping.client, order())).result()).issued == 3
+    assert (len(proofs.proved), proofs.told) == (1, [])
+
+
 async def test_the_schedule_proves_what_is_due_and_one_defect_holds_up_no_other(
     skipping: WorkflowEnvironment,
 ) -> None:

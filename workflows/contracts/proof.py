@@ -68,6 +68,12 @@ def record_no_proof(report: NoProof) -> MadeProof:
 
 
 @activity.defn
+def send_alarm(order: ProofOrder) -> None:
+    """Tells the finance team of the month's alarm, unless they know or it is none any more."""
+    raise NotImplementedError
+
+
+@activity.defn
 def find_due_proofs(order: ReconciliationOrder) -> DueProofs:
     """Finds the months of which something may have changed since they were proved."""
     raise NotImplementedError
