@@ -86,6 +86,8 @@ def _require_the_same(order: CycleOrder, cycle: Cycle) -> None:
         for name in ("issued_on", "hold_reminders", "pause_before_issue", "approval_required")
         if (ordered := getattr(order, name)) != (planned := getattr(cycle, name))
     ]
+    if cycle.dated_by_issue and not order.dated_by_issue and order.issued_on == cycle.issued_on:
+        differences.insert(0, f"issued_on is the day of the issue, not {order.issued_on}")
     if differences:
         raise Conflict(
             f"{order.period} is planned already, where {' and '.join(differences)}; "

@@ -185,6 +185,7 @@ class CycleCustomer(Schema):
 class CycleOut(Schema):
     """A billing cycle as it stands, with its totals.
 
+    `dated_by_issue`: `issued_on` becomes the day on which the issue begins, where that is later.
     `status`: queued (accepted, no worker has taken it up), planning, planned, issuing, closed.
     `customers` have an outcome: drafted (to be issued), issued, skipped or failed. Past months that
     have an invoice of their own are counted as `late_drafted`, `late_issued` and `late_failed`.
@@ -198,6 +199,7 @@ class CycleOut(Schema):
                 "period": "2026-02",
                 "status": "closed",
                 "issued_on": "2026-03-01",
+                "dated_by_issue": True,
                 "hold_reminders": False,
                 "started_at": "2026-03-01T08:00:00Z",
                 "planned_at": "2026-03-01T08:00:01Z",
@@ -218,6 +220,7 @@ class CycleOut(Schema):
     period: str
     status: str
     issued_on: date | None = None
+    dated_by_issue: bool = False
     hold_reminders: bool = False
     started_at: datetime | None = None
     planned_at: datetime | None = None

@@ -81,6 +81,7 @@ class CycleSummary:
     period: str
     status: str
     issued_on: date
+    dated_by_issue: bool
     hold_reminders: bool
     started_at: datetime
     planned_at: datetime | None
@@ -392,6 +393,7 @@ def _summary(row: Row[Any], counts: dict[str, int]) -> CycleSummary:
         period=str(BillingPeriod.of(row.period_start)),
         status=row.status,
         issued_on=row.issued_on,
+        dated_by_issue=row.dated_by_issue,
         hold_reminders=row.hold_reminders,
         started_at=row.started_at,
         planned_at=row.planned_at,

@@ -207,6 +207,21 @@ async def test_another_order_than_the_plans_is_refused_by_what_differs(
         assert again.json() == plan
 
 
+async def test_a_date_is_not_given_to_a_plan_that_is_dated_by_its_issue(
+    office: Product, seed: Seed
+) -> None:
+    """It would be dated otherwise all the same, however well the date fits on the day itself."""
+    seed(subscribers(1))
+    order = {"period": "2026-02", "pause_before_issue": True}
+    assert (await office.http.post(CYCLES, json=order)).status_code == 202
+    plan = await office.follow(lambda cycle: cycle["status"] == "planned" and cycle["paused"])
+    assert plan["dated_by_issue"]
+    answer = await office.http.post(CYCLES, json={**order, "issued_on": plan["issued_on"]})
+    words = f"issued_on is the day of the issue, not {plan['issued_on']}"
+    assert_problem(answer, 409, "2026-02 is planned already", words)
+    assert (await office.http.post(CYCLES, json=order)).status_code == 202
+
+
 async def test_a_cycle_that_has_begun_to_issue_answers_any_order(billed: BilledMonth) -> None:
     other = {"period": "2026-02", "issued_on": "2026-03-09", "hold_reminders": True}
     again = await billed.product.http.post(CYCLES, json=other)

@@ -5,8 +5,10 @@ from pathlib import Path
 
 from playwright.async_api import Page, expect
 
+from storage.access import Role
 from tests.activities.mail_server import MailServer
 from tests.api.conftest import CYCLES, INVOICES, Product, at_the_printer, working
+from tests.api.people import session_cookie
 from tests.api.test_failed_customers import Seed, mend
 from tests.api.test_monthly_billing import automatic
 from tests.builders import Subscriber, invoice_row, subscribers, tax_rate_row, write_csv
@@ -75,6 +77,15 @@ async def test_the_page_says_when_the_next_month_is_billed_by_itself(
     page = await (await sit_down(books)).open("/billing")
     told = "February 2026 is billed by itself on 5 Mar 2026, 06:00 UTC."
     await expect(page.get_by_text(told)).to_be_visible()
+
+
+async def test_no_date_is_named_for_whoever_names_none(books: Product) -> None:
+    """One that the form brings along would stay while the plan waits to be read."""
+    automatic(books, bill_automatically=False)
+    cookie = {"Cookie": session_cookie(books.engine, Role.FINANCE)}
+    page = (await books.http.get("/console/billing", headers=cookie)).text
+    assert 'name="issued_on" type="date" value=""' in page
+    assert "Left empty: the day on which they are issued." in page
 
 
 async def test_a_month_that_is_not_over_is_refused_where_it_was_asked_for(
