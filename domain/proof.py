@@ -95,7 +95,7 @@ LAWS: Mapping[Equation, Law] = {
     ),
     Equation.LINES: Law(
         "Invoices",
-        "Each line is its quantity times its price, rounded to the cent.",
+        "Each line is its quantity times its price, rounded; of prepaid credit, what was drawn.",
         "quantity x price",
         "amounts of the lines",
     ),

@@ -31,6 +31,19 @@ _LINES = f"""
     JOIN {DIGITS} ON minor.currency = invoice.currency
     JOIN invoice_line_items line ON line.invoice_id = invoice.id
     WHERE invoice.cycle_id = :cycle AND line.unit_price IS NOT NULL
+    UNION ALL
+    SELECT invoice.currency, customer.account_number, {_NAME} || ', prepaid credit',
+           -coalesce(drawn.total, 0), coalesce(line.total, 0)
+    FROM {_INVOICES}
+    LEFT JOIN (
+        SELECT invoice_id, sum(amount) AS total FROM prepaid_draws GROUP BY invoice_id
+    ) drawn ON drawn.invoice_id = invoice.id
+    LEFT JOIN (
+        SELECT invoice_id, sum(amount) AS total FROM invoice_line_items
+        WHERE kind = 'prepaid_draw' GROUP BY invoice_id
+    ) line ON line.invoice_id = invoice.id
+    WHERE invoice.cycle_id = :cycle AND invoice.status <> 'void'
+      AND coalesce(drawn.total, line.total) IS NOT NULL
 """  # noqa: S608 - of constants
 _SUBTOTALS = f"""
     SELECT invoice.currency AS unit, customer.account_number, {_NAME} AS subject,
@@ -81,7 +94,10 @@ _TOTALS = f"""
 
 _CHANGED = "an issued invoice does not change: somebody wrote into the database"
 _SIDES = {
-    Equation.LINES: (_LINES, "the amount is not the quantity times the unit price"),
+    Equation.LINES: (
+        _LINES,
+        "the amount is not the quantity times the unit price, or not what was drawn",
+    ),
     Equation.SUBTOTALS: (_SUBTOTALS, _CHANGED),
     Equation.TAXES: (_TAXES, "the tax is not the rate on the lines"),
     Equation.TOTALS: (_TOTALS, _CHANGED),

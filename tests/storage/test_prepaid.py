@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine, delete, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from domain.errors import AlreadyBilled, Conflict, TooLateToWithdraw
+from domain.proof import Equation
 from domain.tax import TaxPolicy
 from storage.cycles import move_cycle
 from storage.discarding import discard_plan
@@ -37,6 +38,7 @@ from tests.builders import (
 from tests.storage.behind import behind
 from tests.storage.collecting import issue, rows
 from tests.storage.priced import FIRST, calls, grants, opened, plan_march, put, read
+from tests.storage.proved import behind_its_back, named, prove
 
 
 @pytest.fixture
@@ -50,6 +52,26 @@ def prepaid(engine: Engine, tmp_path: Path) -> Engine:
         prepaid=[prepaid_row()],
     )
     return engine
+
+
+def test_the_proof_holds_what_an_invoice_draws_against_the_credit(prepaid: Engine) -> None:
+    plan_all(prepaid, opened(prepaid))
+    with prepaid.connect() as connection:
+        assert named(prove(connection)) == []
+        behind_its_back(
+            connection,
+            "UPDATE invoice_line_items SET amount = amount - 1 WHERE kind = 'prepaid_draw'",
+        )
+        wrong = [row for row in named(prove(connection)) if row[0] is Equation.LINES]
+    assert wrong == [
+        (
+            Equation.LINES,
+            "1047",
+            f"{FIRST}, prepaid credit",
+            Decimal("-90.00"),
+            Decimal("-91.00"),
+        )
+    ]
 
 
 def test_files_do_not_reach_behind_a_bill(prepaid: Engine, tmp_path: Path) -> None:
