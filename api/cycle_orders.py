@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 from domain.errors import Conflict, InvalidField, InvalidValue
 from domain.periods import BillingPeriod, BusinessCalendar
 from settings import Settings
-from storage import cycles
+from storage import audit, cycles
 from storage.discarding import plan_to_discard
 from storage.engine import transaction
 from storage.planning import Cycle
@@ -103,14 +103,19 @@ def _written(value: date | bool) -> str:
 def order_retry(
     engine: Engine, settings: Settings, period: BillingPeriod, *, requested_by: str
 ) -> CycleOrder:
-    """The order that bills the rest of a cycle, on its own terms.
+    """The order that bills the rest of a cycle, on its own terms. Who wants it is told in the audit
+    log: a cycle that runs makes another pass in the name of whoever started it.
 
     Raises NotFound, and Conflict for a plan that is to be read before it is issued.
     """
     with transaction(engine) as connection:
         cycle = cycles.load_cycle(connection, period)
-    if cycle.pause_before_issue and not cycle.issue_began:
-        raise plan_waits(period)
+        if cycle.pause_before_issue and not cycle.issue_began:
+            raise plan_waits(period)
+        audit.record(
+            connection,
+            audit.AuditEntry(cycle.issued_on, requested_by, "cycle", str(period), "retry_asked"),
+        )
     return _taken_up(cycle, settings, requested_by)
 
 

@@ -368,7 +368,7 @@ def _planners(connection: Connection, period: BillingPeriod) -> set[str]:
     return set(
         connection.execute(
             select(log.actor).where(
-                *of_cycle, log.event.in_(("opened", "planning")), log.id >= opened
+                *of_cycle, log.event.in_(("opened", "planning", "retry_asked")), log.id >= opened
             )
         ).scalars()
     )

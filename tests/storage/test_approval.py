@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, select, text
 
+from api.cycle_orders import order_retry
 from domain.errors import (
     Conflict,
     InvalidField,
@@ -16,6 +17,7 @@ from domain.errors import (
     PlanChanged,
     PlanNotApproved,
 )
+from settings import Settings
 from storage.approval import (
     Approval,
     Deviation,
@@ -383,6 +385,20 @@ def test_who_retries_a_plan_makes_it_too(engine: Engine, planned: Begin, tmp_pat
     begin_issue(engine, FEBRUARY)
     mend_france(engine, tmp_path)
     retry(engine, cycle, by=HUGO)
+    with pytest.raises(Conflict, match=f"{HUGO} had the plan"):
+        approved(engine, digest_of(engine, cycle), by=HUGO, by_another=True)
+
+
+def test_who_has_a_cycle_that_runs_make_another_pass_makes_the_plan_too(
+    engine: Engine, planned: Begin, tmp_path: Path
+) -> None:
+    """The pass is made in the name of whoever started the cycle."""
+    cycle = planned(ONE, FRENCH)
+    approve_all(engine, cycle)
+    begin_issue(engine, FEBRUARY)
+    mend_france(engine, tmp_path)
+    order_retry(engine, Settings(), FEBRUARY, requested_by=HUGO)
+    retry(engine, cycle, by=GRETA)
     with pytest.raises(Conflict, match=f"{HUGO} had the plan"):
         approved(engine, digest_of(engine, cycle), by=HUGO, by_another=True)
 
