@@ -302,7 +302,7 @@ def _described(
         what = f"Discounts for {period}, counted anew"
     elif entry.about is About.CONTRACT or not usage_changed:
         what = f"Change of contract for {period}"
-    elif entry.quantity < 0:
+    elif (entry.quantity or entry.amount) < 0:
         what = f"Usage for {period}, corrected"
     else:
         what = f"Usage for {period}, arrived late"

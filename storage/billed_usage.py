@@ -41,7 +41,10 @@ def whole_month(used: UsedInMonth) -> dict[str, tuple[Decimal, int]]:
 
 
 def record_ratings(connection: Connection, cycle_id: int, ratings: Sequence[Rating]) -> None:
-    """Writes them down, beside what their invoices charge."""
+    """Writes them down, beside what their invoices charge.
+
+    A cycle may give back of a month what it could not know when it did so before: both count.
+    """
     months = [
         {
             "cycle_id": cycle_id,
@@ -65,9 +68,14 @@ def record_ratings(connection: Connection, cycle_id: int, ratings: Sequence[Rati
         for rating in ratings
         for metric, (quantity, changes) in rating.used.items()
     ]
-    for table, rows in ((rated_months, months), (billed_usage, usage)):
+    for statement, rows in (
+        (_FORGET_UNCHARGED, [row for row in months if row["invoice_id"] is None]),
+        (insert(rated_months), months),
+        (insert(billed_usage), [row for row in usage if row["invoice_id"] is not None]),
+        (_COUNT_MORE, [row for row in usage if row["invoice_id"] is None]),
+    ):
         if rows:
-            connection.execute(insert(table), rows)
+            connection.execute(statement, rows)
 
 
 def forget_unasked(connection: Connection, cycle_id: int, customer_ids: Sequence[int]) -> None:
@@ -108,6 +116,22 @@ def forget_uncharged(
         )
 
 
+def forget_credited(
+    connection: Connection, cycle_id: int, customer_id: int, month: BillingPeriod
+) -> None:
+    """Takes back the units that a cycle counted of a month of which it was to give something back,
+    since it could not.
+    """
+    connection.execute(
+        delete(billed_usage).where(
+            billed_usage.c.cycle_id == cycle_id,
+            billed_usage.c.customer_id == customer_id,
+            billed_usage.c.month == month.start,
+            billed_usage.c.invoice_id.is_(None),
+        )
+    )
+
+
 def last_reopenings(connection: Connection, customer_ids: Sequence[int]) -> dict[int, int]:
     """By customer id, the last reopening of their months; without one, they are not in it.
 
@@ -122,6 +146,18 @@ def last_reopenings(connection: Connection, customer_ids: Sequence[int]) -> dict
     return {customer_id: last for customer_id, last in rows}
 
 
+_FORGET_UNCHARGED = text("""
+    DELETE FROM rated_months
+    WHERE cycle_id = :cycle_id AND customer_id = :customer_id AND month = :month
+      AND invoice_id IS NULL
+""")
+_COUNT_MORE = text("""
+    INSERT INTO billed_usage AS counted
+        (cycle_id, customer_id, month, invoice_id, metric, quantity, changes)
+    VALUES (:cycle_id, :customer_id, :month, :invoice_id, :metric, :quantity, :changes)
+    ON CONFLICT (cycle_id, customer_id, month, metric, invoice_id)
+    DO UPDATE SET quantity = counted.quantity + excluded.quantity, changes = excluded.changes
+""")
 _FORGET_CREDITS = text("""
     DELETE FROM planned_credits planned
     WHERE cycle_id = :cycle AND customer_id = ANY(:customers) AND NOT EXISTS (

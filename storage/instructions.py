@@ -16,6 +16,7 @@ from domain.instructions import EVENT_OF_RESOLUTION, InstructionKind, why_not
 from domain.periods import BillingPeriod
 from storage import allocation, crediting
 from storage.collection import LockedInvoice, load_case
+from storage.late.reopening import reopen_month_of_credit
 from storage.tables import billing_cycle_items, billing_cycles, instructions, invoices
 
 Read = TypeVar("Read")
@@ -196,6 +197,7 @@ def carry_out(
     except BillwrightError as refusal:
         locked = LockedInvoice(connection, number, business_date=business_date, actor=asked.person)
         locked.note(f"{asked.kind.value}_refused", refusal.message, note=asked.note)
+        reopen_month_of_credit(connection, instruction, person=asked.person)
         outcome, answer = "refused", refusal.message
     connection.execute(
         update(instructions)

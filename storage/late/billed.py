@@ -164,11 +164,12 @@ _GIVEN_BACK = text("""
     FROM unnest(CAST(:customers AS bigint[]), CAST(:months AS date[]))
          AS wanted (customer_id, month)
     JOIN planned_credits planned USING (customer_id, month)
-    JOIN invoices ON invoices.id = planned.invoice_id,
+    JOIN invoices ON invoices.id = planned.invoice_id
+    LEFT JOIN instructions asked ON asked.id = planned.instruction_id,
          jsonb_to_recordset(planned.lines)
              AS line (plan_code text, quantity numeric, amount numeric)
          LEFT JOIN pricing_plans plan ON plan.code = line.plan_code
-    WHERE invoices.status <> 'void'
+    WHERE invoices.status <> 'void' AND asked.outcome IS DISTINCT FROM 'refused'
 """)
 _ACCOUNTED_FOR = text("""
     SELECT billed.customer_id, billed.month, billed.metric, sum(billed.quantity) AS quantity

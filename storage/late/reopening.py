@@ -7,9 +7,10 @@ from datetime import date
 from sqlalchemy import Connection, insert, select, text
 
 from domain.periods import BillingPeriod
-from storage.tables import billing_cycles, customers, reopened_months
+from storage.billed_usage import forget_credited
+from storage.tables import billing_cycles, customers, planned_credits, reopened_months
 
-CONTRACT, VOID, DISCARD = "contract", "void", "discard"
+CONTRACT, VOID, DISCARD, REFUSAL = "contract", "void", "discard", "refusal"
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,28 @@ def reopen_months_of_cycle(connection: Connection, cycle_id: int, *, person: str
     rows = connection.execute(_RATED_SINCE, {"cycle": cycle_id})
     months = [Reopening(row.customer_id, row.month, row.month) for row in rows]
     reopen(connection, months, reason=DISCARD, person=person)
+
+
+def reopen_month_of_credit(connection: Connection, instruction_id: int, *, person: str) -> None:
+    """An invoice refused what was to be given back of a month: it was not, and what is left to give
+    back is for the next cycle to find. Of an instruction that no plan asked for, nothing is.
+    """
+    planned = planned_credits.c
+    row = connection.execute(
+        select(planned.cycle_id, planned.customer_id, planned.month).where(
+            planned.instruction_id == instruction_id
+        )
+    ).one_or_none()
+    if row is None:
+        return
+    month = BillingPeriod.of(row.month)
+    forget_credited(connection, row.cycle_id, row.customer_id, month)
+    reopen(
+        connection,
+        [Reopening(row.customer_id, month.start, month.start)],
+        reason=REFUSAL,
+        person=person,
+    )
 
 
 _RATED_BY = text("""

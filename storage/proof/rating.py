@@ -264,7 +264,8 @@ _BILLED_LINES = text("""
     UNION ALL
     SELECT planned.customer_id, line.plan_code, line.amount
     FROM planned_credits planned JOIN invoices ON invoices.id = planned.invoice_id
+    LEFT JOIN instructions asked ON asked.id = planned.instruction_id
     CROSS JOIN jsonb_to_recordset(planned.lines) AS line (plan_code text, amount numeric)
     WHERE planned.customer_id = ANY(:customers) AND planned.month = :month
-      AND invoices.status <> 'void'
+      AND invoices.status <> 'void' AND asked.outcome IS DISTINCT FROM 'refused'
 """)

@@ -58,7 +58,7 @@ async def test_an_alarm_names_what_differs_and_leads_to_the_page(
     (mail,) = mailbox.mails
     assert mailbox.recipients == [[FINANCE]]
     assert mail["Subject"] == "Alarm: the proof of 2026-02 does not balance"
-    words = text_of(mail, "plain")
+    words = text_of(mail, "plain").replace("\r\n", "\n")
     assert "The proof of 2026-02 as of 9 March 2026 found\n12 differences." in words
     assert "1001, api-calls: 9.00 USD instead of 10.00" in words
     assert "And 2 more." in words

@@ -207,9 +207,11 @@ _ACCOUNTED_FOR = """
 _BILLED_IN_ALL = f"""
     SELECT (sum(line.amount) + coalesce((
         SELECT sum((given ->> 'amount')::numeric)
-        FROM planned_credits planned JOIN customers ON customers.id = planned.customer_id,
+        FROM planned_credits planned JOIN customers ON customers.id = planned.customer_id
+             LEFT JOIN instructions asked ON asked.id = instruction_id,
              jsonb_array_elements(lines) given
-        WHERE account_number = :account AND month = :month), 0))::text
+        WHERE account_number = :account AND month = :month
+          AND asked.outcome IS DISTINCT FROM 'refused'), 0))::text
     {_OF} JOIN invoice_line_items line ON line.invoice_id = invoice.id
     WHERE account_number = :account AND line.service_month = :month AND invoice.status <> 'void'
 """  # noqa: S608 - of constants

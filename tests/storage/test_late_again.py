@@ -25,6 +25,7 @@ from tests.storage.collecting import lock
 from tests.storage.late_months import (
     APRIL,
     MARCH,
+    accounted_for,
     add_usage,
     begin_issue,
     bill_month,
@@ -91,6 +92,21 @@ def void(engine: Engine, number: str, *, reissue: bool) -> None:
         assert (
             carry_out(connection, number, asked, business_date=date(2026, 4, 3)).outcome == "done"
         )
+
+
+def decide_credits(engine: Engine) -> list[tuple[str, str | None]]:
+    """Has the invoices decide about what is asked of them: number and outcome of each."""
+    with transaction(engine) as connection:
+        asked = connection.execute(
+            text(
+                "SELECT number, asked.id FROM instructions asked "
+                "JOIN invoices ON invoices.id = invoice_id WHERE outcome IS NULL ORDER BY asked.id"
+            )
+        ).all()
+        return [
+            (number, carry_out(connection, number, id, business_date=date(2026, 5, 2)).outcome)
+            for number, id in asked
+        ]
 
 
 def discard(engine: Engine, period: BillingPeriod = MARCH) -> int:
@@ -329,6 +345,50 @@ def test_what_people_credited_before_is_not_given_back_again(billed: Engine) -> 
     assert done.outcome == "done"
 
 
+def test_what_an_invoice_refuses_to_give_back_comes_with_the_next_cycle(billed: Engine) -> None:
+    use(billed, ONE, FEBRUARY, -20_000)
+    plan_month(billed, MARCH)
+    with transaction(billed) as connection:
+        request = CreditRequest("goodwill", RefundTo.CREDIT, lines={2: Decimal("7.00")})
+        credit_invoice(lock(connection, FEBRUARYS), request)
+    begin_issue(billed, MARCH)
+    assert decide_credits(billed) == [(FEBRUARYS, "refused")]
+    assert billed_in_all(billed, ONE, FEBRUARY) == "10.00"
+    assert accounted_for(billed, ONE, FEBRUARY) == [("2026-02", FEBRUARYS, 20_000)]
+    issue_month(billed, MARCH)
+    plan_month(billed, APRIL)
+    begin_issue(billed, APRIL)
+    assert decide_credits(billed) == [(FEBRUARYS, "done")]
+    assert credits_of(billed, ONE) == [
+        ("2026-03", "2026-02", "10.00", "refused"),
+        ("2026-04", "2026-02", "3.00", "done"),
+    ]
+    assert billed_in_all(billed, ONE, FEBRUARY) == "0.00"
+    with billed.connect() as connection:
+        reason = connection.execute(
+            text("SELECT reason FROM credit_notes ORDER BY id DESC LIMIT 1")
+        ).scalar_one()
+    assert reason == "Usage for 2026-02, corrected: API calls"
+
+
+def test_a_cycle_gives_back_more_of_a_month_where_it_bills_the_customer_anew(
+    billed: Engine,
+) -> None:
+    use(billed, ONE, FEBRUARY, -5_000)
+    bill_month(billed, MARCH)
+    void(billed, MARCHS, reissue=True)
+    use(billed, ONE, FEBRUARY, -10_000)
+    plan_month(billed, MARCH, again=True)
+    assert credits_of(billed, ONE) == [
+        ("2026-03", "2026-02", "5.00", "asked"),
+        ("2026-03", "2026-02", "5.00", "planned"),
+    ]
+    assert accounted_for(billed, ONE, FEBRUARY)[1:] == [("2026-03", "", -15_000)]
+    assert billed_in_all(billed, ONE, FEBRUARY) == "0.00"
+    plan_month(billed, APRIL)
+    assert late_lines(billed, ONE, APRIL) == []
+
+
 def test_a_late_line_is_given_back_by_the_invoice_that_has_it(billed: Engine) -> None:
     use(billed, ONE, FEBRUARY, 30_000)
     bill_month(billed, MARCH)
@@ -339,15 +399,7 @@ def test_a_late_line_is_given_back_by_the_invoice_that_has_it(billed: Engine) ->
         ("2026-04", "2026-02", "30.00", "planned"),
     ]
     begin_issue(billed, APRIL)
-    with transaction(billed) as connection:
-        for number, instruction in connection.execute(
-            text(
-                "SELECT number, asked.id FROM instructions asked "
-                "JOIN invoices ON invoices.id = invoice_id ORDER BY asked.id"
-            )
-        ).all():
-            done = carry_out(connection, number, instruction, business_date=date(2026, 5, 2))
-            assert (done.outcome, done.answer[:3]) == ("done", "CN-")
+    assert decide_credits(billed) == [(FEBRUARYS, "done"), (MARCHS, "done")]
     assert billed_in_all(billed, ONE, FEBRUARY) == "0.00"
 
 

@@ -14,11 +14,14 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, text
 
 from domain import charges
+from domain.crediting import RefundTo
 from domain.lines import RatedLine
 from domain.periods import BillingPeriod
 from domain.proof import Equation, ProofStatus
+from storage.crediting import CreditRequest, credit_invoice
 from storage.engine import transaction
 from storage.importing.directory import import_directory
+from storage.instructions import carry_out
 from tests.builders import (
     FEBRUARY,
     FRENCH,
@@ -29,12 +32,21 @@ from tests.builders import (
     write_billing_files,
     write_csv,
 )
-from tests.storage.late_months import MARCH, bill_month, change_customer, use
+from tests.storage.collecting import ON, lock, rows
+from tests.storage.late_months import (
+    MARCH,
+    begin_issue,
+    bill_month,
+    change_customer,
+    plan_month,
+    use,
+)
 from tests.storage.proved import (
     behind_its_back,
     bill_and_close,
     bill_rich_month,
     named,
+    number_of,
     prove,
     shown,
 )
@@ -286,6 +298,23 @@ def test_late_units_that_a_line_leaves_out_are_named(
         wrong = [row for row in prove(connection).differences]
     (row,) = [row for row in wrong if row.equation is Equation.RATED_AGAIN]
     assert (row.account_number, row.expected, row.found) == ("1001", D("150.00"), D("10.00"))
+
+
+def test_what_an_invoice_refused_to_give_back_waits_for_the_next_cycle(
+    engine: Engine, tmp_path: Path
+) -> None:
+    bill_and_close(engine, tmp_path / "files", [Subscriber("1001", 20_000)])
+    use(engine, "1001", FEBRUARY, -15_000)
+    plan_month(engine, MARCH)
+    with transaction(engine) as connection:
+        number = number_of(connection, "1001")
+        credit_invoice(lock(connection, number), CreditRequest("goodwill", RefundTo.CREDIT))
+    begin_issue(engine, MARCH)
+    with transaction(engine) as connection:
+        ((asked,),) = rows(connection, "SELECT id FROM instructions WHERE outcome IS NULL")
+        assert carry_out(connection, number, asked, business_date=ON).outcome == "refused"
+        found = parts(connection)
+        assert found["arrived since; the next cycle bills it"] == "-15000"
 
 
 WRONGED = [*(Subscriber(str(2001 + n), 666_000) for n in range(11)), Subscriber("2012", 674_000)]
