@@ -193,7 +193,7 @@ def measured(sizes: list[dict[str, Any]], default: Figures) -> Figures:
     """The figures of a run of `benchmarks.scale`, of its largest cycle; what it does not tell is as
     in `default`. What is on disk is what more invoices took, behind the smallest cycle.
     """
-    first, last = sizes[0], sizes[-1]
+    first, last = sizes[0], max(sizes, key=lambda one: one["cycle"]["customers"])
     cycle = last["cycle"]
     each = {
         part: cycle["cost"][part] / cycle["invoices"] * 1_000
