@@ -118,7 +118,7 @@ def _what_waits(month: BillingPeriod, waiting: ToApprove) -> str:
     if not waiting.digest:
         return "All of it is approved."
     return (
-        f"{waiting.drafts:,} drafts and {waiting.credits:,} credit notes wait to be approved: "
+        f"{waiting.drafts:,} drafts and {waiting.credits:,} credits wait to be approved: "
         f"billwright preview {month} --approve NOTE."
     )
 

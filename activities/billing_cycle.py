@@ -11,6 +11,7 @@ from storage.dating import date_by_issue
 from storage.drafts import drafts_to_issue
 from storage.engine import transaction
 from storage.late.credits import ask_for_credits
+from storage.late.returns import return_prepaid
 from storage.price_list import load_price_list
 from workflows.contracts.cycle import (
     ClosedCycle,
@@ -81,6 +82,9 @@ class CycleActivities:
                 date_by_issue(connection, cycle, step.today, actor=step.actor)
             cycles.move_cycle(connection, period, "issuing", actor=step.actor)
             ask_for_credits(connection, cycle.id, person=step.actor)
+            return_prepaid(
+                connection, cycle.id, on=step.today or cycle.issued_on, person=step.actor
+            )
 
     @activity.defn(no_thread_cancel_exception=True)
     def discard_plan(self, order: DiscardOrder) -> DiscardedPlan:

@@ -1,7 +1,7 @@
 """An invoice as computed: lines, tax, totals, dates and number."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
@@ -149,11 +149,11 @@ def draft_of(
     period: BillingPeriod,
     *,
     grants: Sequence[PrepaidGrant] = (),
-    late_usage: Decimal = Decimal(0),
+    late_usage: Mapping[BillingPeriod, Decimal] | None = None,
 ) -> InvoiceDraft:
     """`lines`, and what they draw from prepaid credit that is for `period`, with the tax on them.
 
-    `late_usage`: what of the lines of kind late is for usage.
+    `late_usage`: what of the lines of kind late is for usage, by its month.
     """
     draws = draw_down(grants, lines, currency, period, late_usage=late_usage)
     whole = (*lines, *(draw.line for draw in draws))

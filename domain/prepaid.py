@@ -1,6 +1,7 @@
 """Prepaid credit: bought, or given, in advance, and drawn down by the usage of later invoices."""
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
@@ -73,32 +74,45 @@ def purchase_lines(
 
 
 def draw_down(
-    grants: Iterable[PrepaidGrant],
+    grants: Sequence[PrepaidGrant],
     lines: Sequence[RatedLine],
     currency: str,
     period: BillingPeriod,
     *,
-    late_usage: Decimal = Decimal(0),
+    late_usage: Mapping[BillingPeriod, Decimal] | None = None,
 ) -> list[PrepaidDraw]:
-    """What an invoice of `lines`, all that it has before tax, takes from `grants`; what expires
-    soonest goes first. `late_usage`: what of its lines of kind late is for usage.
+    """What an invoice of `lines`, all that it has before tax, takes from `grants`. `late_usage`:
+    what of its lines of kind late is for usage, by its month.
 
-    Together no more than its usage comes to with the discounts on its plans, no more than its
-    subtotal, and no more than is left of each grant.
+    Each month's usage draws the credit that is for that month, the oldest month first, and of its
+    credit what expires soonest. Together no more than the usage comes to with the discounts on its
+    plans, no more than the subtotal, and no more than is left of each grant.
     """
-    open_amount = min(_usage(lines) + late_usage, sum_of(lines))
-    paying = [grant for grant in grants if grant.pays_for(period, currency)]
-    draws: list[PrepaidDraw] = []
-    for grant in sorted(paying, key=lambda grant: grant._order):
-        amount = min(grant.left, open_amount)
-        if amount <= 0:
-            break
-        open_amount -= amount
-        left = grant.left - amount
-        says = f"Prepaid credit from {grant.valid_from}, {left:,f} of {grant.amount:,f} left"
-        line = RatedLine(LineKind.PREPAID_DRAW, says, Decimal(1), None, -amount)
-        draws.append(PrepaidDraw(grant.id, amount, line))
-    return draws
+    usage: dict[BillingPeriod, Decimal] = defaultdict(Decimal, late_usage or {})
+    usage[period] += _usage(lines)
+    open_amount = min(sum(usage.values(), Decimal(0)), sum_of(lines))
+    taken: dict[int, Decimal] = defaultdict(Decimal)
+    paying = sorted(grants, key=lambda grant: grant._order)
+    for month in sorted(usage):
+        of_month = usage[month]
+        for grant in paying:
+            if not grant.pays_for(month, currency):
+                continue
+            amount = min(grant.left - taken[grant.id], of_month, open_amount)
+            if amount > 0:
+                taken[grant.id] += amount
+                of_month -= amount
+                open_amount -= amount
+    return [_draw(grant, taken[grant.id]) for grant in paying if taken[grant.id] > 0]
+
+
+def _draw(grant: PrepaidGrant, amount: Decimal) -> PrepaidDraw:
+    says = (
+        f"Prepaid credit from {grant.valid_from}, "
+        f"{grant.left - amount:,f} of {grant.amount:,f} left"
+    )
+    line = RatedLine(LineKind.PREPAID_DRAW, says, Decimal(1), None, -amount)
+    return PrepaidDraw(grant.id, amount, line)
 
 
 def after_draws(

@@ -6,7 +6,7 @@ come out by themselves, however often and in whatever order something comes late
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
 
@@ -41,6 +41,8 @@ class Difference:
     """By what a plan's month differs from what was billed of it, in net `amount` and units.
 
     `quantity` counts the units of usage alone. `plan_code` is empty for what is about no plan.
+    `below_zero`: by how much more the plan's month comes to less than nothing, as where a paid year
+    is given back that an invoice of another month had charged.
     """
 
     about: About
@@ -48,6 +50,7 @@ class Difference:
     plan_version: int
     quantity: Decimal
     amount: Decimal
+    below_zero: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True)
@@ -67,17 +70,25 @@ class Terms:
 class LateMonth:
     """A month's difference, as lines that may stand on an invoice; their sum may be zero.
 
-    `usage`: what of them is for usage, which prepaid credit may pay.
+    `usage_plans`: codes of the plans whose usage, which prepaid credit may pay, they are about.
+    `below_zero`: it gives back more than the invoices of the month can, since one of another month
+    charged it, or since they come to less than it already.
     """
 
     period: BillingPeriod
     terms: Terms
     lines: tuple[RatedLine, ...]
-    usage: Decimal = Decimal(0)
+    usage_plans: frozenset[str] = frozenset()
+    below_zero: bool = False
 
     @property
     def net(self) -> Decimal:
         return sum_of(self.lines)
+
+    @property
+    def usage(self) -> Decimal:
+        """What of it is for usage."""
+        return sum_of([line for line in self.lines if line.plan_code in self.usage_plans])
 
 
 @dataclass(frozen=True)
@@ -96,19 +107,20 @@ def differences(billed: Iterable[BilledLine], anew: Iterable[RatedLine]) -> list
 
     Plans of which every cent was billed are left out; usage comes first.
     """
-    amounts: dict[str, Decimal] = defaultdict(Decimal)
+    now: dict[str, Decimal] = defaultdict(Decimal)
+    before: dict[str, Decimal] = defaultdict(Decimal)
     units: dict[str, Decimal] = defaultdict(Decimal)
     metered: set[str] = set()
     versions: dict[str, int] = {}
     for line in anew:
-        amounts[line.plan_code] += line.amount
+        now[line.plan_code] += line.amount
         versions[line.plan_code] = line.plan_version
         if line.kind.counts_to is InvoiceSum.USAGE:
             metered.add(line.plan_code)
         if line.kind is LineKind.USAGE:
             units[line.plan_code] += line.quantity
     for entry in billed:
-        amounts[entry.plan_code] -= entry.amount
+        before[entry.plan_code] += entry.amount
         if entry.about is About.USAGE:
             units[entry.plan_code] -= entry.quantity
             metered.add(entry.plan_code)
@@ -118,12 +130,17 @@ def differences(billed: Iterable[BilledLine], anew: Iterable[RatedLine]) -> list
             code,
             versions.get(code, 0),
             units[code],
-            amount,
+            now[code] - before[code],
+            _below_zero(now[code]) - _below_zero(before[code]) if code else Decimal(0),
         )
-        for code, amount in amounts.items()
-        if amount != 0
+        for code in dict.fromkeys((*now, *before))
+        if now[code] != before[code]
     ]
     return sorted(found, key=lambda entry: (entry.about is About.CONTRACT, entry.plan_code))
+
+
+def _below_zero(amount: Decimal) -> Decimal:
+    return max(-amount, Decimal(0))
 
 
 def late_month(
@@ -151,8 +168,9 @@ def late_month(
         )
         for entry in found
     )
-    usage = sum((entry.amount for entry in found if entry.about is About.USAGE), Decimal(0))
-    return LateMonth(period, terms, lines, usage)
+    usage_plans = frozenset(entry.plan_code for entry in found if entry.about is About.USAGE)
+    below_zero = any(entry.below_zero > 0 for entry in found)
+    return LateMonth(period, terms, lines, usage_plans, below_zero)
 
 
 def settle(months: Iterable[LateMonth], regular: tuple[Terms, Decimal] | None) -> Settlement:
@@ -161,17 +179,18 @@ def settle(months: Iterable[LateMonth], regular: tuple[Terms, Decimal] | None) -
 
     It takes the months that have its own terms, as long as it does not come to less than nothing.
     What is owed beside it is an invoice of its own, what is to be given back a credit note. Months
-    that ask for money come first, so that it can bear more of the others.
+    that ask for money come first, so that it can bear more of the others. One that is `below_zero`
+    makes an invoice less than nothing, the regular one if it can, as it would have at its time.
     """
     terms, left = regular if regular is not None else (None, Decimal(0))
     taken: list[LateMonth] = []
     own: list[LateMonth] = []
     back: list[LateMonth] = []
     for month in sorted(months, key=lambda month: (month.net <= 0, month.period)):
-        if month.terms == terms and left + month.net >= 0:
+        if month.terms == terms and (left + month.net >= 0 or month.below_zero):
             taken.append(month)
             left += month.net
-        elif month.net > 0:
+        elif month.net > 0 or month.below_zero:
             own.append(month)
         else:
             back.append(month)
@@ -189,8 +208,10 @@ def with_late_months(
     drawn, and tax worked out, on the whole.
     """
     lines = (*draft.undrawn, *(line for month in months for line in month.lines))
-    usage = sum((month.usage for month in months), Decimal(0))
-    return draft_of(lines, draft.currency, draft.treatment, period, grants=grants, late_usage=usage)
+    late_usage = {month.period: month.usage for month in months}
+    return draft_of(
+        lines, draft.currency, draft.treatment, period, grants=grants, late_usage=late_usage
+    )
 
 
 def invoice_of_its_own(month: LateMonth, grants: Sequence[PrepaidGrant] = ()) -> InvoiceDraft:
@@ -202,7 +223,7 @@ def invoice_of_its_own(month: LateMonth, grants: Sequence[PrepaidGrant] = ()) ->
         terms.treatment,
         month.period,
         grants=grants,
-        late_usage=month.usage,
+        late_usage={month.period: month.usage},
     )
 
 
@@ -219,11 +240,36 @@ class CreditableLine:
 
 
 @dataclass(frozen=True)
+class DrawnCredit:
+    """What an invoice drew of prepaid credit, less what was returned to it since."""
+
+    grant_id: int
+    amount: Decimal
+
+
+@dataclass(frozen=True)
+class Bill:
+    """An invoice that billed a month: what is left of its lines, and the prepaid credit that paid
+    a part of it, in the order in which it was drawn.
+    """
+
+    lines: Sequence[CreditableLine]
+    drawn: Sequence[DrawnCredit] = ()
+
+
+@dataclass(frozen=True)
 class GivenBack:
-    """What of each plan an invoice gives back, and the net amounts by line that take it back."""
+    """What of each plan an invoice gives back.
+
+    Attributes:
+        by_plan, by_line: by a credit note, with the net amounts by line that take it back.
+        returned, by_grant: to the prepaid credit that had paid it.
+    """
 
     by_plan: Mapping[str, Decimal]
     by_line: Mapping[int, Decimal]
+    returned: Mapping[str, Decimal] = field(default_factory=dict)
+    by_grant: Mapping[int, Decimal] = field(default_factory=dict)
 
     @property
     def net(self) -> Decimal:
@@ -260,29 +306,80 @@ def give_back(
     return GivenBack(by_plan, by_line)
 
 
-def settle_with(invoices: Sequence[Sequence[CreditableLine]], month: LateMonth) -> list[GivenBack]:
+def settle_with(bills: Sequence[Bill], month: LateMonth) -> list[GivenBack]:
     """What each of the invoices that billed a month gives back of its difference, in their order.
 
-    What none of them has left was given back by credit notes before, and what the month owes for
-    other plans is kept from what it gives back: both are settled with the first, so that together
-    they settle the difference to the cent.
+    What was paid in money comes back as money first; for usage that prepaid credit paid, the credit
+    comes back. What none of them has left was given back by credit notes before, and what the month
+    owes for other plans is kept from what it gives back: both are settled with the first, so that
+    together they settle the difference to the cent.
     """
     open_by_plan = {line.plan_code: -line.amount for line in month.lines}
     at_most = -month.net
     given: list[GivenBack] = []
-    for lines in invoices:
+    for bill in bills:
         wanted = {code: amount for code, amount in open_by_plan.items() if amount > 0}
-        part = give_back(lines, wanted, at_most)
+        part = give_back(bill.lines, wanted, at_most)
         at_most -= part.net
         for code, amount in part.by_plan.items():
             open_by_plan[code] -= amount
         given.append(part)
+    for place, bill in enumerate(bills):
+        wanted = {
+            code: amount
+            for code, amount in open_by_plan.items()
+            if amount > 0 and code in month.usage_plans
+        }
+        returned, by_grant = _returned(bill.drawn, wanted, at_most)
+        at_most -= sum(returned.values(), Decimal(0))
+        for code, amount in returned.items():
+            open_by_plan[code] -= amount
+        given[place] = replace(given[place], returned=returned, by_grant=by_grant)
     first = given[0]
     rest = {code: amount for code, amount in open_by_plan.items() if amount}
     codes = dict.fromkeys((*first.by_plan, *rest))
     zero = Decimal(0)
     settled = {code: first.by_plan.get(code, zero) + rest.get(code, zero) for code in codes}
-    return [GivenBack(settled, first.by_line), *given[1:]]
+    return [replace(first, by_plan=settled), *given[1:]]
+
+
+def falls_short(bills: Sequence[Bill], month: LateMonth) -> bool:
+    """Whether the invoices that billed a month, each of which takes a credit note of no more than
+    it comes to, give back less of its difference than their lines have left of it.
+    """
+    if month.net >= 0:
+        return False
+    if not bills:
+        return True
+    lines = [line for bill in bills for line in bill.lines if line.of_month]
+    left = Decimal(0)
+    for late in month.lines:
+        mine = sum((line.left for line in lines if line.plan_code == late.plan_code), Decimal(0))
+        left += min(max(-late.amount, Decimal(0)), max(mine, Decimal(0)))
+    given = settle_with(bills, month)
+    in_all = sum((part.net + sum(part.by_grant.values()) for part in given), Decimal(0))
+    return in_all < min(left, -month.net)
+
+
+def _returned(
+    drawn: Sequence[DrawnCredit], wanted: Mapping[str, Decimal], at_most: Decimal
+) -> tuple[dict[str, Decimal], dict[int, Decimal]]:
+    """What of `wanted` prepaid credit had paid, by plan and by grant; what was drawn last would not
+    have been drawn, so it comes back first.
+    """
+    room = min(at_most, sum((credit.amount for credit in drawn), Decimal(0)))
+    by_plan = {}
+    for code in sorted(wanted):
+        if (part := min(wanted[code], room)) > 0:
+            by_plan[code] = part
+            room -= part
+    left = sum(by_plan.values(), Decimal(0))
+    by_grant = {}
+    for credit in reversed(drawn):
+        if (part := min(credit.amount, left)) > 0:
+            by_grant[credit.grant_id] = part
+            left -= part
+    return by_plan, by_grant
 
 
 def _taken_from_the_end(lines: Sequence[CreditableLine], amount: Decimal) -> dict[int, Decimal]:

@@ -71,14 +71,23 @@ _WAITING = text(f"""
     SELECT id, number, currency, total, digest FROM draft
     WHERE approved IS DISTINCT FROM digest ORDER BY number COLLATE "C"
 """)  # noqa: S608 - constants of ours, here and below
-_WAITING_CREDITS = text("""
-    SELECT planned.id, invoice.currency, planned.net,
-           jsonb_build_array(invoice.number, planned.month, planned.credit, planned.net,
-               planned.reason)::text AS content
+_NOT_GIVEN_BACK = """
     FROM planned_credits planned JOIN invoices invoice ON invoice.id = planned.invoice_id
-    WHERE planned.cycle_id = :cycle AND planned.instruction_id IS NULL AND planned.net > 0
-        AND planned.approval_id IS NULL
-    ORDER BY invoice.number COLLATE "C", planned.month
+    LEFT JOIN LATERAL (
+        SELECT sum(amount) AS amount FROM prepaid_returns
+        WHERE planned_credit_id = planned.id AND returned_at IS NULL
+    ) returned ON true
+    JOIN customers customer ON customer.id = planned.customer_id
+    WHERE planned.cycle_id = :cycle AND planned.instruction_id IS NULL
+        AND planned.approval_id IS NULL AND (planned.net > 0 OR returned.amount > 0)
+"""
+"""Credits that wait to be approved: by a credit note, or to prepaid credit."""
+_WAITING_CREDITS = text(f"""
+    SELECT planned.id, invoice.currency, planned.net + coalesce(returned.amount, 0) AS net,
+           jsonb_build_array(invoice.number, planned.month, planned.credit, planned.net,
+               planned.reason, returned.amount)::text AS content
+    {_NOT_GIVEN_BACK}
+    ORDER BY invoice.number COLLATE "C", planned.month, content
 """)
 _ONE = text(f"""
     SELECT cycle.approval_required, {_DIGEST} AS digest, approved.digest AS approved,
@@ -107,14 +116,10 @@ _DEVIATIONS = text(f"""
 """)  # noqa: S608
 
 
-_CREDITS_LEFT = text("""
+_CREDITS_LEFT = text(f"""
     SELECT customer.account_number, invoice.number, CAST(NULL AS text), CAST(NULL AS numeric),
-           invoice.currency, -planned.net, planned.reason
-    FROM planned_credits planned
-    JOIN invoices invoice ON invoice.id = planned.invoice_id
-    JOIN customers customer ON customer.id = planned.customer_id
-    WHERE planned.cycle_id = :cycle AND planned.instruction_id IS NULL AND planned.net > 0
-        AND planned.approval_id IS NULL
+           invoice.currency, -planned.net - coalesce(returned.amount, 0), planned.reason
+    {_NOT_GIVEN_BACK}
     ORDER BY planned.id
 """)
 

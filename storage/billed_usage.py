@@ -80,7 +80,7 @@ def record_ratings(connection: Connection, cycle_id: int, ratings: Sequence[Rati
 
 def forget_unasked(connection: Connection, cycle_id: int, customer_ids: Sequence[int]) -> None:
     """Takes back what a cycle that plans customers anew had found to be free, or to be credited,
-    unless the credit was asked for by now.
+    unless the credit was asked for, or came back, by now.
     """
     connection.execute(_FORGET_CREDITS, {"cycle": cycle_id, "customers": list(customer_ids)})
     for table in (billed_usage, rated_months):
@@ -163,5 +163,8 @@ _FORGET_CREDITS = text("""
     WHERE cycle_id = :cycle AND customer_id = ANY(:customers) AND NOT EXISTS (
         SELECT FROM planned_credits asked
         WHERE asked.cycle_id = planned.cycle_id AND asked.customer_id = planned.customer_id
-          AND asked.month = planned.month AND asked.instruction_id IS NOT NULL)
+          AND asked.month = planned.month
+          AND (asked.instruction_id IS NOT NULL OR EXISTS (
+              SELECT FROM prepaid_returns
+              WHERE planned_credit_id = asked.id AND returned_at IS NOT NULL)))
 """)

@@ -1,13 +1,14 @@
-"""Prepaid credit as planning draws it down: what is left of it, and what an invoice takes."""
+"""Prepaid credit as planning draws it down: what is left of it, and what an invoice took."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, delete, func, insert, select, text
 
 from domain.prepaid import PrepaidDraw, PrepaidGrant
-from storage.tables import invoices, prepaid_draws, prepaid_grants
+from domain.true_up import DrawnCredit
+from storage.tables import invoices, prepaid_draws, prepaid_grants, prepaid_returns
 
 
 def lock_grants(
@@ -49,19 +50,36 @@ def lock_grants(
 def drawn_of(
     connection: Connection, grant_ids: Sequence[int], *, but_for: Iterable[int] = ()
 ) -> dict[int, Decimal]:
-    """By grant id: what invoices drew, drafts included and void ones aside."""
-    draw = prepaid_draws
-    rows = connection.execute(
-        select(draw.c.grant_id, func.sum(draw.c.amount).label("drawn"))
-        .join(invoices, invoices.c.id == draw.c.invoice_id)
+    """By grant id: what invoices drew, drafts included and void ones aside, less what came back."""
+    draw, back = prepaid_draws.c, prepaid_returns.c
+    returned = (
+        select(func.sum(back.amount))
         .where(
-            draw.c.grant_id.in_(grant_ids),
-            draw.c.invoice_id.not_in(list(but_for)),
+            back.invoice_id == draw.invoice_id,
+            back.grant_id == draw.grant_id,
+            back.returned_at.is_not(None),
+        )
+        .scalar_subquery()
+    )
+    rows = connection.execute(
+        select(draw.grant_id, func.sum(draw.amount - func.coalesce(returned, 0)).label("drawn"))
+        .join(invoices, invoices.c.id == draw.invoice_id)
+        .where(
+            draw.grant_id.in_(grant_ids),
+            draw.invoice_id.not_in(list(but_for)),
             invoices.c.status != "void",
         )
-        .group_by(draw.c.grant_id)
+        .group_by(draw.grant_id)
     )
     return {row.grant_id: row.drawn for row in rows}
+
+
+def drawn_by(connection: Connection, invoice_ids: Sequence[int]) -> dict[int, list[DrawnCredit]]:
+    """By invoice id: the credit that it drew, in that order, less what came back or is to."""
+    found: dict[int, list[DrawnCredit]] = defaultdict(list)
+    for row in connection.execute(_DRAWN_BY, {"invoices": list(invoice_ids)}):
+        found[row.invoice_id].append(DrawnCredit(row.grant_id, row.amount))
+    return found
 
 
 def write_draws(
@@ -77,3 +95,15 @@ def write_draws(
     ]
     if rows:
         connection.execute(insert(prepaid_draws), rows)
+
+
+_DRAWN_BY = text("""
+    SELECT draw.invoice_id, draw.grant_id, draw.amount - coalesce(back.amount, 0) AS amount
+    FROM prepaid_draws draw JOIN prepaid_grants granted ON granted.id = draw.grant_id
+    LEFT JOIN LATERAL (
+        SELECT sum(amount) AS amount FROM prepaid_returns
+        WHERE invoice_id = draw.invoice_id AND grant_id = draw.grant_id
+    ) back ON true
+    WHERE draw.invoice_id = ANY(:invoices) AND draw.amount > coalesce(back.amount, 0)
+    ORDER BY draw.invoice_id, granted.expires_on NULLS LAST, granted.valid_from, granted.id
+""")

@@ -121,6 +121,12 @@ _PAST_MONTHS = text(f"""
     FROM planned_credits planned JOIN invoices invoice ON invoice.id = planned.invoice_id
     WHERE planned.cycle_id = :cycle AND planned.net > 0
     UNION ALL
+    SELECT planned.customer_id, planned.month, invoice.currency, -returned.amount,
+           planned.reason || ', as prepaid credit'
+    FROM planned_credits planned JOIN invoices invoice ON invoice.id = planned.invoice_id
+    JOIN prepaid_returns returned ON returned.planned_credit_id = planned.id
+    WHERE planned.cycle_id = :cycle
+    UNION ALL
     SELECT item.customer_id, CAST(item.part || '-01' AS date), customer.currency, NULL, item.reason
     FROM billing_cycle_items item JOIN customers customer ON customer.id = item.customer_id
     WHERE item.cycle_id = :cycle AND item.part <> '' AND item.outcome = 'failed'

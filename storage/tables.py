@@ -194,6 +194,16 @@ prepaid_draws = Table(
     _amount("amount"),
 )
 
+prepaid_returns = Table(
+    "prepaid_returns",
+    metadata,
+    Column("planned_credit_id", BigInteger, primary_key=True),
+    Column("grant_id", BigInteger, primary_key=True),
+    _ref("invoice_id"),
+    _amount("amount"),
+    _at("returned_at", null=True),
+)
+
 tax_rates = Table(
     "tax_rates",
     metadata,

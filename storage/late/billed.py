@@ -14,7 +14,8 @@ from domain.parties import BilledCustomer
 from domain.periods import BillingPeriod
 from domain.plans import PlanKind
 from domain.tax import TaxTreatment
-from domain.true_up import About, BilledLine, CreditableLine, Terms
+from domain.true_up import About, Bill, BilledLine, CreditableLine, DrawnCredit, Terms
+from storage.prepaid import drawn_by
 from storage.snapshots import customer_from_json, tax_lines_from_json
 
 CustomerMonth = tuple[int, BillingPeriod]
@@ -22,7 +23,7 @@ CustomerMonth = tuple[int, BillingPeriod]
 
 @dataclass(frozen=True)
 class BillingInvoice:
-    """An invoice that is not void, with lines of the month; `lines`: what is left of all its own.
+    """An invoice that is not void, with lines of the month; `bill`: what is left of all its own.
 
     `is_draft`: of a plan whose issue waits, so that nothing can be given back of it.
     """
@@ -30,7 +31,7 @@ class BillingInvoice:
     id: int
     number: str | None
     is_draft: bool
-    lines: tuple[CreditableLine, ...]
+    bill: Bill
 
 
 @dataclass
@@ -69,8 +70,9 @@ def billed_months(
     by_invoice: dict[tuple[CustomerMonth, int], list[Row[Any]]] = defaultdict(list)
     for row in connection.execute(BILLED_LINES, values):
         by_invoice[_month_of(row), row.id].append(row)
-    for (month, _), rows in by_invoice.items():
-        _add_invoice(found[month], rows, month[1].start)
+    drawn = drawn_by(connection, sorted({id for _, id in by_invoice}))
+    for (month, id), rows in by_invoice.items():
+        _add_invoice(found[month], rows, month[1].start, drawn.get(id, ()))
     for row in connection.execute(_GIVEN_BACK, values):
         found[_month_of(row)].lines.append(_line(row))
     for row in connection.execute(_ACCOUNTED_FOR, values):
@@ -95,7 +97,9 @@ def _line(row: Row[Any]) -> BilledLine:
     )
 
 
-def _add_invoice(billed: BilledMonth, rows: Sequence[Row[Any]], month: date) -> None:
+def _add_invoice(
+    billed: BilledMonth, rows: Sequence[Row[Any]], month: date, drawn: Sequence[DrawnCredit]
+) -> None:
     """One invoice's `rows`, which are all its lines."""
     first = rows[0]
     if billed.terms is None:
@@ -112,11 +116,14 @@ def _add_invoice(billed: BilledMonth, rows: Sequence[Row[Any]], month: date) -> 
             first.id,
             first.number,
             first.status == "draft",
-            tuple(
-                CreditableLine(
-                    row.position, row.plan_code, row.amount - row.credited, row in of_month
-                )
-                for row in rows
+            Bill(
+                [
+                    CreditableLine(
+                        row.position, row.plan_code, row.amount - row.credited, row in of_month
+                    )
+                    for row in rows
+                ],
+                drawn,
             ),
         )
     )

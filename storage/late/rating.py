@@ -13,7 +13,7 @@ from domain.parties import BilledCustomer
 from domain.periods import BillingPeriod
 from domain.rating import Contract, rate_customer
 from domain.tax import determine_tax
-from domain.true_up import LateMonth, Terms, differences, late_month
+from domain.true_up import LateMonth, Terms, differences, falls_short, late_month
 from storage.customers import UsedInMonth, discounts_of, subscriptions_of, usage_of
 from storage.late.billed import BilledMonth, CustomerMonth, billed_months, terms_of
 from storage.tables import pricing_plans
@@ -136,6 +136,8 @@ def _rated(
     usage_changed = any(quantity != 0 for quantity, _ in new.values())
     terms = billed.terms or _present_terms(known.customer, rules, period)
     late = late_month(period, terms, found, names, usage_changed=usage_changed)
+    if falls_short([invoice.bill for invoice in billed.invoices], late):
+        late = replace(late, below_zero=True)
     return RatedMonth(period, late, _as_billed(known), billed, new)
 
 

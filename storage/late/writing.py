@@ -1,7 +1,7 @@
 """Late months as a plan writes them: drafts of their own, what is given back, what is counted."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -14,7 +14,7 @@ from storage.billed_usage import Rating
 from storage.drafts import Cycle, DraftToWrite, void_draft, write_drafts
 from storage.late.planning import CustomersLate
 from storage.late.rating import RatedMonth
-from storage.tables import planned_credits
+from storage.tables import planned_credits, prepaid_returns
 
 Values = dict[str, Any]
 """A row, by column."""
@@ -53,14 +53,13 @@ def write_late_months(
         (id, month, where) for (id, month), where in zip(own, invoice_ids, strict=True)
     ]
     outcomes = [_outcome(id, month.period, "drafted", where) for id, month, where in charged]
-    credits: list[Values] = []
+    credits: list[_Credit] = []
     for id, entry in late.items():
         charged += [(id, month, regular_ids[id]) for month in entry.on_regular]
         charged += [(id, month, None) for month in (*entry.given_back, *entry.free)]
         credits += [row for month in entry.given_back for row in _credits(cycle, id, month)]
         outcomes += _without_a_draft(connection, cycle, id, entry)
-    if credits:
-        connection.execute(insert(planned_credits), credits)
+    _write_credits(connection, credits)
     ratings = [
         Rating(id, month.period, where, reopened.get(id, 0), month.used)
         for id, month, where in charged
@@ -126,31 +125,72 @@ def _outcome(
     }
 
 
-def _credits(cycle: Cycle, customer_id: int, month: RatedMonth) -> list[Values]:
-    """A planned credit for each invoice that the month's difference is settled with."""
+@dataclass(frozen=True)
+class _Credit:
+    """A row of `planned_credits`, and what of it goes back to prepaid credit, by grant."""
+
+    row: Values
+    by_grant: Mapping[int, Decimal] = field(default_factory=dict)
+
+
+def _credits(cycle: Cycle, customer_id: int, month: RatedMonth) -> list[_Credit]:
+    """What each invoice that the month's difference is settled with gives back: by a credit note,
+    and beside it to prepaid credit, so that either is carried out by itself.
+    """
     assert month.late is not None  # there is something to give back
     lines = month.late.lines
     units = {line.plan_code: line.quantity for line in lines}
     billed = month.billed.invoices
-    given = settle_with([invoice.lines for invoice in billed], month.late)
-    return [
-        {
+    found = []
+    for invoice, part in zip(
+        billed, settle_with([invoice.bill for invoice in billed], month.late), strict=True
+    ):
+        common = {
             "cycle_id": cycle.id,
             "customer_id": customer_id,
             "month": month.period.start,
             "invoice_id": invoice.id,
-            "lines": [
-                {
-                    "plan_code": code,
-                    "quantity": f"{units.pop(code, Decimal(0)):f}",
-                    "amount": f"{-amount:f}",
-                }
-                for code, amount in part.by_plan.items()
-            ],
-            "credit": {str(position): f"{net:f}" for position, net in part.by_line.items()},
-            "net": part.net,
             "reason": "; ".join(line.description for line in lines),
         }
-        for invoice, part in zip(billed, given, strict=True)
-        if part.by_plan
+        if part.by_plan:
+            credit = {str(position): f"{net:f}" for position, net in part.by_line.items()}
+            of_plans = _of_plans(part.by_plan, units)
+            found.append(_Credit({**common, "lines": of_plans, "credit": credit, "net": part.net}))
+        if part.returned:
+            of_plans = _of_plans(part.returned, units)
+            nothing = {"credit": {}, "net": part.net - part.net}
+            found.append(_Credit({**common, "lines": of_plans, **nothing}, part.by_grant))
+    return found
+
+
+def _of_plans(amounts: Mapping[str, Decimal], units: dict[str, Decimal]) -> list[dict[str, str]]:
+    """As lines of `planned_credits`; a plan's units go with what is given back of it first."""
+    return [
+        {
+            "plan_code": code,
+            "quantity": f"{units.pop(code, Decimal(0)):f}",
+            "amount": f"{-amount:f}",
+        }
+        for code, amount in amounts.items()
     ]
+
+
+def _write_credits(connection: Connection, credits: Sequence[_Credit]) -> None:
+    if not credits:
+        return
+    ids = connection.execute(
+        insert(planned_credits).returning(planned_credits.c.id, sort_by_parameter_order=True),
+        [credit.row for credit in credits],
+    ).scalars()
+    returns = [
+        {
+            "planned_credit_id": id,
+            "grant_id": grant_id,
+            "invoice_id": credit.row["invoice_id"],
+            "amount": amount,
+        }
+        for id, credit in zip(ids, credits, strict=True)
+        for grant_id, amount in credit.by_grant.items()
+    ]
+    if returns:
+        connection.execute(insert(prepaid_returns), returns)

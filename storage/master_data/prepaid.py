@@ -213,6 +213,14 @@ def withdraw_grant(connection: Connection, id: int, *, business_date: date, by: 
     tell(connection, SUBJECT, kept.subject, "withdrawn", _details(kept), business_date, by)
 
 
+def tell_returned(
+    connection: Connection, id: int, details: dict[str, Any], *, business_date: date, by: str
+) -> None:
+    """Notes that what an invoice had drawn came back to it; `details` say how much and why."""
+    subject = load_grant(connection, id).subject
+    tell(connection, SUBJECT, subject, "returned", {"id": id, **details}, business_date, by)
+
+
 def load_grant(connection: Connection, id: int) -> KeptGrant:
     """Raises NotFound."""
     return _kept(connection, [_row(connection, id)])[0]

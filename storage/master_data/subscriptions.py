@@ -7,7 +7,7 @@ months that were billed, the next cycle bills or gives back the difference that 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, Row, delete, insert, or_, sele
 from sqlalchemy.exc import IntegrityError
 
 from domain.errors import AlreadyBilled, Conflict, InvalidField, NotFound, TooLateToWithdraw
-from domain.plans import PlanKind
+from domain.plans import Interval, PlanKind
 from storage.late.months import months_that_count_late
 from storage.late.reopening import contract_changed
 from storage.master_data.billed_months import begin_writing, require_rated_anew
@@ -72,6 +72,7 @@ _KEPT = (
         pricing_plans.c.code.label("plan_code"),
         pricing_plans.c.name.label("plan_name"),
         pricing_plans.c.kind,
+        pricing_plans.c.interval,
     )
     .join(customers, customers.c.id == subscriptions.c.customer_id)
     .join(pricing_plans, pricing_plans.c.id == subscriptions.c.plan_id)
@@ -160,7 +161,8 @@ def end_subscription(
     details = {"id": id, "ends_on": {"from": written_day(row.ends_on), "to": written_day(ends_on)}}
     changed = load_subscription(connection, id)
     tell(connection, SUBJECT, changed.subject, "changed", details, business_date, by)
-    return replace(changed, counts_late=_reach_back(connection, row.customer_id, first, after, by))
+    since = _given_back_since(row, first)
+    return replace(changed, counts_late=_reach_back(connection, row.customer_id, since, after, by))
 
 
 def change_quantity(
@@ -200,7 +202,8 @@ def change_quantity(
         "quantity": {"from": f"{row.quantity:f}", "to": f"{quantity:f}"},
     }
     tell(connection, SUBJECT, changed.subject, "changed", details, business_date, by)
-    late = _reach_back(connection, row.customer_id, first, row.ends_on, by)
+    since = _given_back_since(row, first)
+    late = _reach_back(connection, row.customer_id, since, row.ends_on, by)
     return replace(changed, counts_late=late)
 
 
@@ -227,6 +230,14 @@ def withdraw_subscription(connection: Connection, id: int, *, business_date: dat
 def load_subscription(connection: Connection, id: int) -> KeptSubscription:
     """Raises NotFound."""
     return _kept(_row(connection, id))
+
+
+def _given_back_since(row: Row[Any], first: date) -> date:
+    """The first day whose month is rated anew where a subscription ends, or ended, on `first`: a
+    paid year is given back in the month of the last day before.
+    """
+    yearly = row.interval == Interval.YEAR and first > row.starts_on
+    return first - timedelta(days=1) if yearly else first
 
 
 def _reach_back(

@@ -1,7 +1,7 @@
 """Whatever comes late, in however many steps: a month costs what it would have cost in one go."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
@@ -18,17 +18,21 @@ from domain.rating import Contract, DailyUsage, LineKind, RatedLine, Subscriptio
 from domain.tax import TaxRule, TaxTreatment
 from domain.true_up import (
     About,
+    Bill,
     BilledLine,
     CreditableLine,
     Difference,
+    DrawnCredit,
     LateMonth,
     Settlement,
     Terms,
     differences,
+    falls_short,
     give_back,
     invoice_of_its_own,
     late_month,
     settle,
+    settle_with,
     with_late_months,
 )
 from tests.builders import FEBRUARY, flat_plan, price_book, subscription, usage_plan
@@ -37,6 +41,7 @@ JANUARY = BillingPeriod(2026, 1)
 PRICES: PriceBook = price_book(usage_plan(code="bulk", name="Bulk calls"), flat_plan("seat", "7"))
 VAT = TaxTreatment(TaxRule.DOMESTIC, Decimal(19), "VAT")
 TERMS = Terms("USD", VAT, "DE", "")
+HUNDRED = Decimal(100)
 NAMES = {"api-calls": "API calls", "premium-support": "Premium support"}
 
 
@@ -345,3 +350,130 @@ def test_more_than_is_left_of_an_invoice_is_not_given_back() -> None:
     assert give_back(lines, {"a": Decimal(25)}, Decimal(25)).net == 10
     spent = (CreditableLine(1, "a", Decimal(30)), CreditableLine(2, "", Decimal(-30)))
     assert give_back(spent, {"a": Decimal(25)}, Decimal(25)).by_line == {}
+
+
+def a_bill(net: int, drawn: Sequence[int]) -> Bill:
+    """One of `net` for usage before prepaid credit paid what it drew of each grant."""
+    lines = [CreditableLine(1, "api-calls", Decimal(net))]
+    lines += [
+        CreditableLine(place, "", Decimal(-amount)) for place, amount in enumerate(drawn, start=2)
+    ]
+    return Bill(lines, [DrawnCredit(id, Decimal(amount)) for id, amount in enumerate(drawn)])
+
+
+def a_correction(*amounts: tuple[str, int]) -> LateMonth:
+    """Of usage of `api-calls`, and of what else is no usage."""
+    lines = [
+        RatedLine(LineKind.LATE, "", Decimal(1), None, Decimal(amount), code, 1)
+        for code, amount in amounts
+    ]
+    return LateMonth(JANUARY, TERMS, tuple(lines), frozenset({"api-calls"}))
+
+
+def test_money_comes_back_first_and_then_the_credit_that_was_drawn_last() -> None:
+    (given_back,) = settle_with([a_bill(120, [60, 40])], a_correction(("api-calls", -70)))
+    assert given_back.by_plan == {"api-calls": 20}
+    assert given_back.by_line == {1: 120, 2: -60, 3: -40}
+    assert given_back.returned == {"api-calls": 50}
+    assert given_back.by_grant == {1: 40, 0: 10}
+
+
+def test_prepaid_credit_pays_for_usage_and_for_nothing_else() -> None:
+    (given_back,) = settle_with([a_bill(100, [100])], a_correction(("support", -30)))
+    assert (given_back.by_grant, given_back.by_line) == ({}, {})
+    assert given_back.by_plan == {"support": 30}
+
+
+def test_what_a_month_owes_for_other_plans_is_kept_from_the_credit_as_well() -> None:
+    month = a_correction(("api-calls", -50), ("support", 20))
+    (given_back,) = settle_with([a_bill(100, [100])], month)
+    assert given_back.returned == {"api-calls": 30}
+    assert given_back.by_plan == {"api-calls": 20, "support": -20}
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 200), st.lists(st.integers(1, 80), max_size=3)),
+        min_size=1,
+        max_size=3,
+    ),
+    st.integers(-400, -1),
+    st.integers(-50, 50),
+)
+def test_a_correction_is_settled_to_the_cent_and_nothing_gives_more_than_it_has(
+    bills: list[tuple[int, list[int]]], usage: int, support: int
+) -> None:
+    month = a_correction(("api-calls", usage), ("support", min(support, -usage)))
+    made = [a_bill(net + sum(drawn), drawn) for net, drawn in bills]
+    given_back = settle_with(made, month)
+    settled: dict[str, Decimal] = defaultdict(Decimal)
+    for part, bill in zip(given_back, made, strict=True):
+        for code, amount in (*part.by_plan.items(), *part.returned.items()):
+            settled[code] -= amount
+        assert 0 <= part.net <= sum(line.left for line in bill.lines)
+        assert sum(part.returned.values()) == sum(part.by_grant.values())
+        drawn = {credit.grant_id: credit.amount for credit in bill.drawn}
+        assert all(0 < part.by_grant[id] <= drawn[id] for id in part.by_grant)
+        assert part.returned.keys() <= {"api-calls"}
+    expected = {line.plan_code: line.amount for line in month.lines if line.amount}
+    assert {code: amount for code, amount in settled.items() if amount} == expected
+    in_all = sum((part.net + sum(part.by_grant.values()) for part in given_back), Decimal(0))
+    assert in_all <= -month.net
+    if month.net < 0 and support >= 0:
+        left = sum((net + sum(drawn) for net, drawn in bills), 0)
+        assert in_all == min(-month.net, left)
+
+
+def a_year_given_back(regular: tuple[Terms, Decimal] | None) -> Settlement:
+    """Of a month of which nothing was billed."""
+    given_back = RatedLine(
+        LineKind.PRORATION, "", Decimal(1), None, Decimal(-900), "platform", plan_version=1
+    )
+    month = late_month(FEBRUARY, TERMS, differences([], [given_back]), {}, usage_changed=False)
+    return settle([month], regular)
+
+
+def test_what_no_invoice_of_the_month_has_charged_makes_one_less_than_nothing() -> None:
+    (on_regular,) = a_year_given_back((TERMS, Decimal(50))).on_regular
+    assert on_regular.net == -900
+    (own,) = a_year_given_back(None).on_its_own
+    assert invoice_of_its_own(own).total == Decimal("-1071.00")
+
+
+def test_a_year_given_back_before_is_not_given_back_again() -> None:
+    given_back = RatedLine(LineKind.PRORATION, "", Decimal(1), None, Decimal(-900), "platform", 1)
+    billed = [BilledLine(About.CONTRACT, "platform", Decimal(0), Decimal(-900))]
+    assert differences(billed, [given_back]) == []
+    (taken_back,) = differences(billed, [])
+    assert (taken_back.amount, taken_back.below_zero) == (900, -900)
+
+
+def test_late_usage_draws_the_credit_of_its_own_month() -> None:
+    lapsed = PrepaidGrant(
+        1, "USD", HUNDRED, Decimal(0), date(2026, 1, 1), date(2026, 2, 1), HUNDRED
+    )
+    present = replace(lapsed, id=2, valid_from=date(2026, 2, 1), expires_on=None)
+    month = a_correction(("api-calls", 30))
+    regular = draft_of(rated(20_000), "USD", VAT, FEBRUARY, grants=[lapsed, present])
+    both = with_late_months(regular, [month], FEBRUARY, [lapsed, present])
+    assert [(draw.grant_id, draw.amount) for draw in both.draws] == [(1, 30), (2, 10)]
+    assert both.subtotal == 0
+    (own,) = invoice_of_its_own(month, [present, lapsed]).draws
+    assert (own.grant_id, own.amount) == (1, 30)
+
+
+def test_an_invoice_below_zero_takes_no_credit_note() -> None:
+    lines = [
+        CreditableLine(1, "api-calls", Decimal(100)),
+        CreditableLine(2, "platform", Decimal(-90)),
+    ]
+    assert not falls_short([Bill(lines)], a_correction(("api-calls", -10)))
+    assert falls_short([Bill(lines)], a_correction(("api-calls", -11)))
+    assert not falls_short([Bill(lines)], a_correction(("api-calls", 11)))
+    assert falls_short([], a_correction(("api-calls", -1)))
+
+
+def test_what_was_credited_before_makes_no_invoice_fall_short() -> None:
+    credited = Bill([CreditableLine(1, "api-calls", Decimal(3))])
+    assert not falls_short([credited], a_correction(("api-calls", -10)))
+    assert not falls_short([a_bill(120, [60, 40])], a_correction(("api-calls", -120)))

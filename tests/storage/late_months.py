@@ -214,6 +214,7 @@ _BILLED_IN_ALL = f"""
           AND asked.outcome IS DISTINCT FROM 'refused'), 0))::text
     {_OF} JOIN invoice_line_items line ON line.invoice_id = invoice.id
     WHERE account_number = :account AND line.service_month = :month AND invoice.status <> 'void'
+      AND line.kind NOT LIKE 'prepaid%'
 """  # noqa: S608 - of constants
 _NUMBERS = f"""
     SELECT number, account_number, coalesce(to_char(service_month, 'YYYY-MM'), '')

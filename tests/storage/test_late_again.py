@@ -16,14 +16,15 @@ from storage.cycles import fail_item, load_cycle, summarize_cycle
 from storage.discarding import discard_plan
 from storage.engine import transaction
 from storage.instructions import ask, carry_out
-from storage.master_data.subscriptions import add_subscription
+from storage.master_data.subscriptions import add_subscription, end_subscription
 from storage.planning import plan_page
 from storage.price_list import load_price_list
-from tests.builders import ACTOR, FEBRUARY, Subscriber, seed_billing
+from tests.builders import ACTOR, FEBRUARY, Subscriber, seed_billing, subscription_row
 from tests.storage.behind import behind
 from tests.storage.collecting import lock
 from tests.storage.late_months import (
     APRIL,
+    JANUARY,
     MARCH,
     accounted_for,
     add_usage,
@@ -41,8 +42,10 @@ from tests.storage.late_months import (
     plan_month,
     use,
 )
+from tests.storage.priced import put
+from tests.storage.proved import prove
 
-ONE = "1001"
+ONE, YEARLY = "1001", "1047"
 FEBRUARYS, MARCHS = "INV-2026-02-0001", "INV-2026-03-0001"
 ARRIVED = "Usage for 2026-02, arrived late: API calls"
 
@@ -427,6 +430,112 @@ def test_a_contract_that_changes_behind_a_bill_is_rated_anew_once(billed: Engine
     assert subscribe(1, date(2026, 4, 1), None) == ()
     plan_month(billed, APRIL)
     assert late_lines(billed, ONE, APRIL) == []
+
+
+def end_year(engine: Engine, ends_on: date) -> tuple[str, ...]:
+    """Ends the customer's one subscription to a year; the months that count late by it."""
+    with transaction(engine) as connection:
+        id = connection.execute(
+            text(
+                "SELECT sub.id FROM subscriptions sub "
+                "JOIN pricing_plans plan ON plan.id = plan_id WHERE interval = 'year'"
+            )
+        ).scalar_one()
+        return end_subscription(
+            connection, id, ends_on, business_date=date(2026, 3, 20), by="Greta Finance"
+        ).counts_late
+
+
+@pytest.fixture
+def yearly(engine: Engine, tmp_path: Path) -> Engine:
+    """One customer who paid 1,200.00 in January for a year of 365 days, and used nothing since."""
+    put(
+        engine,
+        tmp_path / "files",
+        subscribed=[subscription_row(YEARLY, "platform", starts_on="2026-01-01")],
+        used=[],
+    )
+    for month in (JANUARY, FEBRUARY):
+        bill_month(engine, month)
+    assert [row[4] for row in invoices_of(engine, YEARLY, JANUARY)] == ["1200.00"]
+    assert outcomes_of(engine, YEARLY, FEBRUARY) == [("", "skipped", "nothing_to_bill")]
+    return engine
+
+
+@pytest.mark.parametrize(
+    ("ends_on", "month", "left"),
+    [
+        (date(2026, 2, 15), "2026-02", "-1052.05"),  # 320 of 365 days
+        (date(2026, 2, 1), "2026-01", "101.92"),  # less 334 of them: January has the last day
+    ],
+)
+def test_a_paid_year_that_ended_behind_the_bill_is_given_back(
+    yearly: Engine, ends_on: date, month: str, left: str
+) -> None:
+    assert end_year(yearly, ends_on)[0] == month
+    bill_month(yearly, MARCH)
+    assert billed_in_all(yearly, YEARLY, BillingPeriod.parse(month)) == left
+    plan_month(yearly, APRIL)
+    assert invoices_of(yearly, YEARLY, APRIL) == []
+
+
+def test_what_a_year_gives_back_beyond_its_months_bill_is_an_invoice_below_zero(
+    yearly: Engine,
+) -> None:
+    end_year(yearly, date(2026, 2, 15))
+    bill_month(yearly, MARCH)
+    ((kind, month, status, _, net, tax, total),) = invoices_of(yearly, YEARLY, MARCH)
+    assert (kind, month, status) == ("late", "2026-02", "paid")
+    assert (net, tax, total) == ("-1052.05", "-199.89", "-1251.94")
+    with yearly.connect() as connection:
+        credit = connection.execute(text("SELECT reason, amount FROM credit_entries")).all()
+        assert [tuple(row) for row in credit] == [("below_zero", Decimal("1251.94"))]
+        assert prove(connection, FEBRUARY).differences == ()
+        assert prove(connection, MARCH).differences == ()
+
+
+def test_a_year_given_back_makes_the_next_regular_invoice_less_than_nothing(
+    yearly: Engine,
+) -> None:
+    with transaction(yearly) as connection:
+        add_subscription(
+            connection,
+            YEARLY,
+            "premium-support",
+            Decimal(1),
+            date(2026, 3, 1),
+            None,
+            business_date=date(2026, 3, 20),
+            by="Greta Finance",
+        )
+    end_year(yearly, date(2026, 2, 15))
+    bill_month(yearly, MARCH)
+    ((kind, _, status, _, net, *_),) = invoices_of(yearly, YEARLY, MARCH)
+    assert (kind, status, net) == ("regular", "paid", "-953.05")
+
+
+def test_a_correction_of_an_invoice_below_zero_makes_another_one(yearly: Engine) -> None:
+    end_year(yearly, date(2026, 3, 15))
+    with transaction(yearly) as connection:
+        add_subscription(
+            connection,
+            YEARLY,
+            "api-calls",
+            Decimal(1),
+            date(2026, 3, 1),
+            None,
+            business_date=date(2026, 3, 20),
+            by="Greta Finance",
+        )
+    use(yearly, YEARLY, MARCH, 20_000)
+    bill_month(yearly, MARCH)
+    assert [row[4] for row in invoices_of(yearly, YEARLY, MARCH)] == ["-950.00"]
+    use(yearly, YEARLY, MARCH, -5_000)
+    bill_month(yearly, APRIL)
+    assert [row[:5] for row in invoices_of(yearly, YEARLY, APRIL)] == [
+        ("late", "2026-03", "paid", "USD", "-5.00")
+    ]
+    assert billed_in_all(yearly, YEARLY, MARCH) == "-955.00"
 
 
 def test_a_customer_who_came_behind_the_cycle_is_billed_late(

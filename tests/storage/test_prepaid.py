@@ -11,18 +11,27 @@ from sqlalchemy.exc import IntegrityError
 from domain.errors import AlreadyBilled, Conflict, TooLateToWithdraw
 from domain.proof import Equation
 from domain.tax import TaxPolicy
-from storage.cycles import move_cycle
+from storage.approval import approve, to_approve
+from storage.cycles import load_cycle, move_cycle
 from storage.discarding import discard_plan
 from storage.engine import transaction
 from storage.importing.directory import import_directory
 from storage.importing.problems import ImportRefused
+from storage.late.returns import return_prepaid
 from storage.master_data.prepaid import (
     end_grant,
     withdraw_grant,
 )
 from storage.planning import plan_page
 from storage.price_list import load_price_list
-from storage.tables import discounts, invoices, prepaid_draws, prepaid_grants, subscriptions
+from storage.tables import (
+    discounts,
+    invoices,
+    prepaid_draws,
+    prepaid_grants,
+    prepaid_returns,
+    subscriptions,
+)
 from tests.builders import (
     ACTOR,
     FEBRUARY,
@@ -37,6 +46,17 @@ from tests.builders import (
 )
 from tests.storage.behind import behind
 from tests.storage.collecting import issue, rows
+from tests.storage.late_months import (
+    APRIL,
+    MARCH,
+    begin_issue,
+    bill_month,
+    billed_in_all,
+    credits_of,
+    issue_month,
+    plan_month,
+    use,
+)
 from tests.storage.priced import FIRST, calls, grants, opened, plan_march, put, read
 from tests.storage.proved import behind_its_back, named, prove
 
@@ -206,3 +226,100 @@ def test_credit_that_only_a_failed_draft_drew_is_withdrawn(prepaid: Engine) -> N
         withdraw_grant(connection, kept.id, business_date=ISSUED_ON, by=ACTOR)
     with transaction(prepaid) as connection:
         assert connection.execute(select(prepaid_grants)).first() is None
+
+
+# --- usage that was paid by credit, corrected behind its bill
+
+
+@pytest.fixture
+def paid_by_credit(engine: Engine, tmp_path: Path) -> Engine:
+    """1047 billed for February: 115.00, of which a gift paid 100.00."""
+    put(
+        engine,
+        tmp_path / "files",
+        subscribed=[subscription_row()],
+        used=[calls(150_000)],
+        prepaid=[prepaid_row()],
+    )
+    bill_month(engine, FEBRUARY)
+    assert (grants(engine)[0].left, read(engine)[0].subtotal) == (0, 15)
+    return engine
+
+
+def test_credit_comes_back_where_no_money_is_left_to_give_back(paid_by_credit: Engine) -> None:
+    use(paid_by_credit, "1047", FEBRUARY, -120_000)  # of 115.00, 95.00 too much
+    plan_month(paid_by_credit, MARCH)
+    assert grants(paid_by_credit)[0].left == 0
+    for _ in range(2):
+        begin_issue(paid_by_credit, MARCH)
+        assert grants(paid_by_credit)[0].left == 80
+    assert credits_of(paid_by_credit, "1047") == [
+        ("2026-03", "2026-02", "15.00", "asked"),
+        ("2026-03", "2026-02", "0.00", "planned"),
+    ]
+    assert billed_in_all(paid_by_credit, "1047", FEBRUARY) == "20.00"
+    with transaction(paid_by_credit) as connection:
+        told = rows(
+            connection,
+            "SELECT details ->> 'amount', details ->> 'invoice' FROM audit_log "
+            "WHERE subject_kind = 'prepaid' AND event = 'returned'",
+        )
+        assert named(prove(connection)) == []
+    assert told == [("80.00", FIRST)]
+    issue_month(paid_by_credit, MARCH)
+    use(paid_by_credit, "1047", FEBRUARY, -30_000)
+    plan_month(paid_by_credit, APRIL)
+    begin_issue(paid_by_credit, APRIL)
+    assert grants(paid_by_credit)[0].left == 100
+    assert billed_in_all(paid_by_credit, "1047", FEBRUARY) == "0.00"
+
+
+def test_what_came_back_counts_no_more_once_the_invoice_is_void(paid_by_credit: Engine) -> None:
+    use(paid_by_credit, "1047", FEBRUARY, -120_000)
+    bill_month(paid_by_credit, MARCH)
+    assert grants(paid_by_credit)[0].left == 80
+    with transaction(paid_by_credit) as connection:
+        connection.execute(update(invoices).values(status="void", collection_state="void"))
+    assert grants(paid_by_credit)[0].left == 100
+
+
+def test_a_discarded_plan_lets_no_credit_come_back(paid_by_credit: Engine) -> None:
+    use(paid_by_credit, "1047", FEBRUARY, -120_000)
+    plan_month(paid_by_credit, MARCH)
+    with transaction(paid_by_credit) as connection:
+        discard_plan(connection, MARCH, load_cycle(connection, MARCH).id, actor=ACTOR)
+        assert rows(connection, "SELECT count(*) FROM prepaid_returns") == [(0,)]
+    assert grants(paid_by_credit)[0].left == 0
+    bill_month(paid_by_credit, MARCH)
+    assert grants(paid_by_credit)[0].left == 80
+
+
+def test_credit_comes_back_once_it_is_approved(paid_by_credit: Engine) -> None:
+    use(paid_by_credit, "1047", FEBRUARY, -120_000)
+    plan_month(paid_by_credit, MARCH, approval_required=True)
+    with transaction(paid_by_credit) as connection:
+        cycle = load_cycle(connection, MARCH)
+        waiting = to_approve(connection, cycle.id)
+        assert (waiting.credits, waiting.credited) == (2, {"USD": Decimal("95.00")})
+        assert return_prepaid(connection, cycle.id, on=ISSUED_ON, person=ACTOR) == 0
+        approve(
+            connection,
+            MARCH,
+            digest=waiting.digest,
+            note="read",
+            person=ACTOR,
+            business_date=ISSUED_ON,
+        )
+        assert return_prepaid(connection, cycle.id, on=ISSUED_ON, person=ACTOR) == 1
+        assert to_approve(connection, cycle.id).credits == 0
+    assert grants(paid_by_credit)[0].left == 80
+
+
+def test_no_more_comes_back_than_an_invoice_drew(paid_by_credit: Engine) -> None:
+    use(paid_by_credit, "1047", FEBRUARY, -120_000)
+    plan_month(paid_by_credit, MARCH)
+    with (
+        pytest.raises(IntegrityError, match="is to be returned"),
+        transaction(paid_by_credit) as connection,
+    ):
+        connection.execute(update(prepaid_returns).values(amount=Decimal("100.01")))
