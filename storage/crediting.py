@@ -19,7 +19,7 @@ from domain.dunning import Event
 from domain.errors import Conflict, InvalidValue
 from domain.invoice import TaxLine
 from domain.tax import TaxRule, TaxTreatment
-from storage.allocation import add_credit, release_payment
+from storage.allocation import add_credit, credit_of, release_payment
 from storage.collection import LockedInvoice
 from storage.credit_notes import credited_so_far, write_credit_note
 from storage.invoices import load_invoice, load_lines
@@ -60,7 +60,8 @@ def void_invoice(locked: LockedInvoice, *, reason: str) -> str:
     """Takes the invoice back as a whole, by a credit note over what is left of it.
 
     Its number, or nothing where nothing was left to credit. What was paid becomes the customer's
-    credit, so that the invoice that is issued anew uses it.
+    credit, so that the invoice that is issued anew uses it. Raises Conflict for one below zero
+    whose credit other invoices used by now.
     """
     if not reason.strip():
         raise InvalidValue("A void needs its reason; the customer reads it.")
@@ -69,10 +70,25 @@ def void_invoice(locked: LockedInvoice, *, reason: str) -> str:
     if left > 0:
         request = CreditRequest(reason, RefundTo.CREDIT)
         number = _book(locked, _draft(locked, request), request, voids=True)
+    if locked.total < 0:
+        _take_credit_back(locked)
     locked.move(Event.VOIDED, reason, credit_note=number)
     locked.change(on_hold=False)
     reopen_months_of_invoice(locked.connection, locked.row.id, person=locked.actor)
     return number
+
+
+def _take_credit_back(locked: LockedInvoice) -> None:
+    """What an invoice below zero had given as credit."""
+    customer_id, currency = locked.row.customer_id, locked.currency
+    left = credit_of(locked.connection, customer_id, currency, for_update=True)
+    if left < -locked.total:
+        raise Conflict(
+            f"{locked.number} gave {-locked.total:f} {currency} of credit, of which {left:f} is "
+            "left; void the invoices that used it first, or correct what it is about: the next "
+            "cycle bills the difference."
+        )
+    add_credit(locked, locked.total, reason="void", key=f"{locked.number}/below-zero/void")
 
 
 def _draft(locked: LockedInvoice, request: CreditRequest) -> CreditNoteDraft:

@@ -101,7 +101,7 @@ _CREDIT = """
         GROUP BY invoice.customer_id, payment.currency
     ), below_zero AS (
         SELECT customer_id, currency, -sum(total) AS amount FROM invoices
-        WHERE total < 0 AND cycle_id IS NOT NULL AND issued_at IS NOT NULL
+        WHERE total < 0 AND cycle_id IS NOT NULL AND status NOT IN ('draft', 'void')
         GROUP BY customer_id, currency
     ), entered AS (
         SELECT customer_id, currency, sum(amount) AS amount FROM credit_entries

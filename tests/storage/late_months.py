@@ -14,6 +14,7 @@ from storage.cycles import load_cycle, move_cycle, open_cycle
 from storage.documents import store_document
 from storage.drafts import drafts_to_issue
 from storage.engine import transaction
+from storage.instructions import carry_out
 from storage.planning import Cycle, PageOfPlan
 from storage.posting import issue_invoice
 from tests.builders import ACTOR, plan_all
@@ -83,6 +84,21 @@ def issue_month(engine: Engine, period: BillingPeriod, *, but: Iterable[str] = (
 def bill_month(engine: Engine, period: BillingPeriod) -> None:
     plan_month(engine, period)
     issue_month(engine, period)
+
+
+def decide_credits(engine: Engine, on: date = date(2026, 5, 2)) -> list[tuple[str, str | None]]:
+    """Has the invoices decide about what is asked of them: number and outcome of each."""
+    with transaction(engine) as connection:
+        asked = connection.execute(
+            text(
+                "SELECT number, asked.id FROM instructions asked "
+                "JOIN invoices ON invoices.id = invoice_id WHERE outcome IS NULL ORDER BY asked.id"
+            )
+        ).all()
+        return [
+            (number, carry_out(connection, number, id, business_date=on).outcome)
+            for number, id in asked
+        ]
 
 
 def change_customer(engine: Engine, account: str, **values: Any) -> None:

@@ -1,6 +1,7 @@
 """A rich small month, proved; and what somebody does to it behind the code's back."""
 
 from collections.abc import Sequence
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
@@ -93,9 +94,13 @@ def number_of(connection: Connection, account: str) -> str:
 
 
 def prove(
-    connection: Connection, month: BillingPeriod = FEBRUARY, *, time_zone: str = "UTC"
+    connection: Connection,
+    month: BillingPeriod = FEBRUARY,
+    *,
+    time_zone: str = "UTC",
+    as_of: date = ON,
 ) -> Proof:
-    scope = begin_proof(connection, month, as_of=ON, time_zone=time_zone, currency="USD")
+    scope = begin_proof(connection, month, as_of=as_of, time_zone=time_zone, currency="USD")
     return prove_books(connection, scope)
 
 

@@ -33,6 +33,7 @@ from tests.storage.late_months import (
     billed_in_all,
     change_subscription,
     credits_of,
+    decide_credits,
     invoices_of,
     issue_month,
     late_lines,
@@ -95,21 +96,6 @@ def void(engine: Engine, number: str, *, reissue: bool) -> None:
         assert (
             carry_out(connection, number, asked, business_date=date(2026, 4, 3)).outcome == "done"
         )
-
-
-def decide_credits(engine: Engine) -> list[tuple[str, str | None]]:
-    """Has the invoices decide about what is asked of them: number and outcome of each."""
-    with transaction(engine) as connection:
-        asked = connection.execute(
-            text(
-                "SELECT number, asked.id FROM instructions asked "
-                "JOIN invoices ON invoices.id = invoice_id WHERE outcome IS NULL ORDER BY asked.id"
-            )
-        ).all()
-        return [
-            (number, carry_out(connection, number, id, business_date=date(2026, 5, 2)).outcome)
-            for number, id in asked
-        ]
 
 
 def discard(engine: Engine, period: BillingPeriod = MARCH) -> int:

@@ -10,7 +10,9 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import IntegrityError
 
 from domain.crediting import RefundTo
-from storage.crediting import CreditRequest, credit_invoice
+from domain.errors import Conflict
+from storage.allocation import add_credit
+from storage.crediting import CreditRequest, credit_invoice, void_invoice
 from storage.engine import transaction
 from storage.importing.directory import import_directory
 from storage.importing.problems import ImportRefused
@@ -165,6 +167,27 @@ def test_what_a_year_gives_back_beyond_the_invoice_becomes_credit(
         assert standing(connection, FIRST)[0] == "paid"
         assert credit(connection) == Decimal("477.31")
         assert wrongs(connection) == []
+
+
+@pytest.mark.parametrize("used", [Decimal("0.00"), Decimal("0.01")])
+def test_a_void_takes_back_the_credit_of_an_invoice_below_zero(
+    engine: Engine, tmp_path: Path, used: Decimal
+) -> None:
+    ended = subscription_row(plan_code="platform", starts_on="2025-07-01", ends_on="2026-03-01")
+    put(engine, tmp_path / "files", subscribed=[ended], used=[])
+    plan_all(engine, opened(engine))
+    with transaction(engine) as connection:
+        issue(connection, FIRST)
+        if used:
+            add_credit(lock(connection, FIRST), -used, reason="applied", key="used")
+    with transaction(engine) as connection:
+        if used:
+            with pytest.raises(Conflict, match=r"477\.30 is left"):
+                void_invoice(lock(connection, FIRST), reason="wrong")
+            return
+        void_invoice(lock(connection, FIRST), reason="wrong")
+        assert standing(connection, FIRST)[0] == "void"
+        assert credit(connection) == 0
 
 
 @pytest.fixture
