@@ -12,7 +12,9 @@ class EventTaken(Schema):
     index: int = Field(description="Its place in the batch, from 0.", ge=0)
     event_id: str | None = Field(description="null where it had none.")
     status: Fate
-    reason: str = Field(description="The field and the remedy; empty for a duplicate.")
+    reason: str = Field(
+        description="The field and the remedy; of a duplicate, why it waits if it is set aside."
+    )
 
 
 class BatchTaken(Schema):

@@ -13,6 +13,7 @@ from storage.importing.reading import read_records
 from storage.usage.events import (
     BAD_EVENT_ID,
     BAD_QUANTITY,
+    CLOCKS_DIFFER_BY,
     EARLIEST,
     EVENT_ID,
     OTHER_CONTENT,
@@ -39,8 +40,8 @@ def read_usage(
 ) -> None:
     """Reads the file into the temporary table `incoming_usage`, bad rows to `problems`.
 
-    `now`: the instant of the import; an event behind it is refused. `progress` is called with
-    the number of rows read since the last call.
+    `now`: the instant of the import; an event more than five minutes behind it is refused.
+    `progress` is called with the number of rows read since the last call.
     """
     lines = _good_lines(path, problems, accounts=accounts, metrics=metrics, now=now)
     lay_out(connection, _told(_chunks(lines), progress))
@@ -117,7 +118,7 @@ def _event_id(value: str) -> str:
 
 def _instant(value: str, now: datetime) -> str:
     moment = instant(value)
-    if not EARLIEST <= moment <= now:
+    if not EARLIEST <= moment <= now + CLOCKS_DIFFER_BY:
         raise ValueError(f"{value} {TOO_EARLY} or in the future")
     # what PostgreSQL reads otherwise than Python goes over in one form: offsets, nanoseconds
     return value if len(value) == _PLAIN_INSTANT else moment.astimezone(UTC).isoformat()

@@ -20,6 +20,7 @@ from storage.usage.events import (
     OTHER_IN_BATCH,
     TOO_EARLY,
 )
+from storage.usage.set_aside import waiting_among
 from storage.usage.writing import (
     incoming_line,
     lay_out,
@@ -100,7 +101,7 @@ def take_in(
             by_place = {event.place: event for event in sent}
             others += [_aside(by_place[line]) for line in result.set_aside]
         if result.doubled:
-            others += _doubled(by_place, result.doubled, other_content(connection, result.doubled))
+            others += _doubled(connection, by_place, result.doubled)
         taken = TakenIn(sum(result.new.values()), sorted(others))
         record_batch(
             connection,
@@ -166,27 +167,32 @@ def _without_partition(
 
 
 def _aside(event: SentEvent) -> Judged:
-    return Judged(
-        event.place,
-        event.event_id,
-        Fate.SET_ASIDE,
-        f"account_number: {event.account_number!r} is no customer; kept until somebody assigns it",
+    return Judged(event.place, event.event_id, Fate.SET_ASIDE, _nobody_has(event))
+
+
+def _nobody_has(event: SentEvent) -> str:
+    return (
+        f"account_number: {event.account_number!r} is no customer; kept until somebody assigns it"
     )
 
 
 def _doubled(
-    by_place: Mapping[int, SentEvent],
-    lines: Iterable[int],
-    changed: Mapping[int, tuple[str, int | None]],
+    connection: Connection, by_place: Mapping[int, SentEvent], lines: Sequence[int]
 ) -> list[Judged]:
     """Of the events whose id was known: the same again, or another under its name."""
-    judged = []
-    for line in lines:
-        event_id = by_place[line].event_id
-        if line not in changed:
-            judged.append(Judged(line, event_id, Fate.DUPLICATE, ""))
-            continue
-        _, other = changed[line]
+    changed = other_content(connection, lines)
+    same = [by_place[line] for line in lines if line not in changed]
+    waiting = waiting_among(connection, [event.event_id for event in same])
+    judged = [
+        Judged(
+            event.place,
+            event.event_id,
+            Fate.DUPLICATE,
+            _nobody_has(event) if event.event_id in waiting else "",
+        )
+        for event in same
+    ]
+    for line, (event_id, other) in changed.items():
         reason = OTHER_CONTENT if other is None else f"{OTHER_IN_BATCH} at index {other}"
         judged.append(
             Judged(line, event_id, Fate.REJECTED, f"event_id: {reason}; give it an id of its own")

@@ -143,6 +143,14 @@ def count_waiting(connection: Connection) -> int:
     return int(connection.execute(waiting).scalar_one())
 
 
+def waiting_among(connection: Connection, event_ids: Sequence[str]) -> set[str]:
+    """Which of these events wait for a person."""
+    waiting = select(set_aside_events.c.event_id).where(
+        set_aside_events.c.event_id.in_(event_ids), _IS[AsideState.WAITING]
+    )
+    return set(connection.execute(waiting).scalars())
+
+
 def assign_set_aside(
     connection: Connection,
     chosen: Chosen,

@@ -157,7 +157,7 @@ USAGE: list[Case] = [
     ("usage.csv", used(occurred_at="2026-02-03\t14:05:00Z"), 2, "occurred_at", "is not a time"),
     ("usage.csv", used(occurred_at="2026-W06-2T14:05:00Z"), 2, "occurred_at", "is not a time"),
     ("usage.csv", used(occurred_at="2026-02-30T14:05:00Z"), 2, "occurred_at", "is not a time"),
-    ("usage.csv", used(occurred_at="2026-03-01T08:00:01Z"), 2, "occurred_at", "future"),
+    ("usage.csv", used(occurred_at="2026-03-01T08:05:01Z"), 2, "occurred_at", "future"),
     ("usage.csv", used(occurred_at="1999-12-31T23:59:59Z"), 2, "occurred_at", "before 2000-01-02"),
     (
         "usage.csv",

@@ -75,6 +75,16 @@ def test_a_batch_sent_again_is_all_duplicates(usage: Engine) -> None:
     assert units(usage) == 20
 
 
+def test_an_event_that_waits_and_is_sent_again_is_a_duplicate_that_says_so(usage: Engine) -> None:
+    send(usage, event(0, "stray", account="9999"), event(1, "known"))
+    again = send(usage, event(0, "stray", account="9999"), event(1, "known"))
+    reason = "account_number: '9999' is no customer; kept until somebody assigns it"
+    assert again.others == [
+        Judged(0, "stray", Fate.DUPLICATE, reason),
+        Judged(1, "known", Fate.DUPLICATE, ""),
+    ]
+
+
 def test_one_event_twice_in_a_batch_counts_once(usage: Engine) -> None:
     assert fates(send(usage, event(0, "same"), event(1, "same"))) == [(1, Fate.DUPLICATE)]
     assert units(usage) == 10
