@@ -25,19 +25,22 @@ class SweepingActivities:
     @activity.defn
     def find_waiting(self, order: SweepOrder) -> Swept:
         with transaction(self._engine) as connection:
-            numbers = arrivals.find_waiting(
+            waiting = arrivals.find_waiting(
                 connection,
                 older_than_seconds=order.older_than_seconds,
                 after=order.after,
                 limit=order.limit,
             )
-            return Swept(
-                tuple(
-                    InvoiceOrder(calendar=order.calendar, **asdict(found))
-                    for found in arrivals.resumptions(connection, numbers)
-                ),
-                after=numbers[-1] if len(numbers) == order.limit else None,
-            )
+            told = {found.number for found in waiting if found.is_told}
+            orders = [
+                InvoiceOrder(calendar=order.calendar, **asdict(found))
+                for found in arrivals.resumptions(connection, [found.number for found in waiting])
+            ]
+        return Swept(
+            tuple(invoice for invoice in orders if invoice.number in told),
+            after=waiting[-1].number if len(waiting) == order.limit else None,
+            unmailed=tuple(invoice for invoice in orders if invoice.number not in told),
+        )
 
     @activity.defn
     def release_page(self, order: ReleasePageOrder) -> ReleasePage:

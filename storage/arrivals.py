@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from typing import NamedTuple
 
 from sqlalchemy import Connection, func, select, text, update
 
@@ -115,20 +116,30 @@ def resumptions(connection: Connection, numbers: Sequence[str]) -> list[Resumpti
     ]
 
 
+class WaitingInvoice(NamedTuple):
+    """`is_told`: there is something to tell its workflow; else it may have none, and is told
+    nothing if it has.
+    """
+
+    number: str
+    is_told: bool
+
+
 def find_waiting(
     connection: Connection, *, older_than_seconds: int, after: str = "", limit: int
-) -> list[str]:
-    """The next `limit` numbers, behind `after`, of invoices for which something has waited too
-    long: a lost signal loses nothing.
+) -> list[WaitingInvoice]:
+    """The next `limit` behind number `after` of invoices for which something has waited too long: a
+    lost signal loses nothing.
 
     Webhook events, matched wires and instructions that were not taken up, charges without an
-    outcome, changes made by another invoice's transaction, and open invoices that were issued
-    and of which no e-mail was ever prepared, since their workflow may never have started.
+    outcome, and changes made by another invoice's transaction. Beside them open invoices of which
+    no e-mail was ever prepared, ten minutes after their cycle closed: most wait for the mail
+    server's pace, and of some the workflow never started. Until it closes they are the cycle's own.
     """
     rows = connection.execute(
         _WAITING, {"seconds": older_than_seconds, "after": after, "limit": limit}
     )
-    return [row.number for row in rows]
+    return [WaitingInvoice(row.number, row.is_told) for row in rows]
 
 
 _RESUMPTIONS = text("""
@@ -142,7 +153,7 @@ _RESUMPTIONS = text("""
 """)
 
 _WAITING = text("""
-    WITH waiting AS (
+    WITH told AS (
         SELECT invoice_id FROM webhook_events
         WHERE applied_at IS NULL AND received_at < now() - make_interval(secs => :seconds)
         UNION
@@ -158,14 +169,19 @@ _WAITING = text("""
         WHERE status = 'pending' AND created_at < now() - make_interval(secs => :seconds)
         UNION
         SELECT id FROM invoices WHERE to_wake
-        UNION
-        SELECT id FROM invoices
-        WHERE status IN ('issued', 'overdue') AND cycle_id IS NOT NULL
-          AND issued_at < now() - make_interval(secs => :seconds)
-          AND NOT EXISTS (SELECT FROM emails WHERE invoice_id = invoices.id)
+    ), waiting AS (
+        SELECT invoice_id, true AS is_told FROM told
+        UNION ALL
+        SELECT invoice.id, false
+        FROM invoices invoice JOIN billing_cycles cycle ON cycle.id = invoice.cycle_id
+        WHERE invoice.status IN ('issued', 'overdue')
+          AND cycle.closed_at < now() - interval '10 minutes'
+          AND NOT EXISTS (SELECT FROM emails WHERE invoice_id = invoice.id)
     )
-    SELECT invoices.number FROM waiting JOIN invoices ON invoices.id = waiting.invoice_id
+    SELECT invoices.number, bool_or(is_told) AS is_told
+    FROM waiting JOIN invoices ON invoices.id = waiting.invoice_id
     WHERE invoices.number > :after
+    GROUP BY invoices.number
     ORDER BY invoices.number
     LIMIT :limit
 """)

@@ -32,7 +32,10 @@ class CollectionSweep:
             swept = await workflow.execute_local_activity(
                 contract.find_waiting, order, summary="Find what waits", **policies.RECORD
             )
-            await asyncio.gather(*(self._wake(invoice) for invoice in swept.invoices))
+            await asyncio.gather(
+                *(self._wake(invoice) for invoice in swept.invoices),
+                *(self._start(invoice) for invoice in swept.unmailed),
+            )
             woken = order.woken + len(swept.invoices)
             if swept.after is None:
                 return woken
@@ -51,6 +54,10 @@ class CollectionSweep:
             if is_cancelled_exception(failure):
                 raise
             workflow.logger.info("%s has no running workflow", invoice.number)
+        await self._start(invoice)
+
+    async def _start(self, invoice: InvoiceOrder) -> None:
+        """Starts its workflow; one that runs is told nothing."""
         try:
             await workflow.start_child_workflow(
                 InvoiceLifecycle.run,
@@ -67,4 +74,4 @@ class CollectionSweep:
                 ),
             )
         except WorkflowAlreadyStartedError:
-            workflow.logger.info("%s was started meanwhile", invoice.number)
+            workflow.logger.info("%s has a running workflow", invoice.number)

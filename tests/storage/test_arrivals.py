@@ -48,7 +48,8 @@ def told_of(by_card: Connection) -> Connection:
 def waiting(
     connection: Connection, *, older_than: int = AT_ONCE, after: str = "", limit: int = 10
 ) -> list[str]:
-    return find_waiting(connection, older_than_seconds=older_than, after=after, limit=limit)
+    found = find_waiting(connection, older_than_seconds=older_than, after=after, limit=limit)
+    return [invoice.number for invoice in found]
 
 
 # --- wires
@@ -145,9 +146,26 @@ def test_a_wire_an_instruction_and_a_charge_without_outcome_wait(told_of: Connec
     assert waiting(told_of, older_than=60) == []
 
 
-def test_an_invoice_of_which_no_email_was_ever_prepared_waits(by_wire: Connection) -> None:
-    assert waiting(by_wire) == [FIRST]
-    by_wire.execute(text("UPDATE invoices SET collection_state = 'paid', status = 'paid'"))
+def closed(connection: Connection, minutes: int) -> None:
+    connection.execute(
+        text("UPDATE billing_cycles SET closed_at = now() - make_interval(mins => :minutes)"),
+        {"minutes": minutes},
+    )
+
+
+def test_an_invoice_of_which_no_email_was_ever_prepared_waits_behind_its_cycle(
+    by_wire: Connection,
+) -> None:
+    assert waiting(by_wire) == []
+    closed(by_wire, minutes=9)
+    assert waiting(by_wire) == []
+    closed(by_wire, minutes=11)
+    assert find_waiting(by_wire, older_than_seconds=60, limit=10) == [(FIRST, False)]
+    lock(by_wire).change(to_wake=True)
+    assert find_waiting(by_wire, older_than_seconds=60, limit=10) == [(FIRST, True)]
+    by_wire.execute(
+        text("UPDATE invoices SET collection_state = 'paid', status = 'paid', to_wake = false")
+    )
     assert waiting(by_wire) == []
 
 
@@ -156,6 +174,7 @@ def test_the_invoices_of_an_older_system_and_drafts_do_not_wait(told_of: Connect
     add_draft(told_of, "INV-2026-04-0001", date(2026, 4, 1))
     told_of.execute(text("UPDATE invoices SET cycle_id = NULL WHERE number = :n"), {"n": MARCH})
     issue(told_of, MARCH)
+    closed(told_of, minutes=60)
     assert waiting(told_of) == []
 
 
@@ -167,6 +186,7 @@ def test_an_ignored_event_waits_for_nobody(told_of: Connection) -> None:
 def test_what_waits_is_named_once_page_by_page(by_wire: Connection) -> None:
     march = add_draft(by_wire, MARCH, date(2026, 3, 1))
     issue(by_wire, march)
+    closed(by_wire, minutes=60)
     wire(by_wire, "R1", {march: "5.00", FIRST: "5.00"})
     lock(by_wire).change(to_wake=True)
     assert waiting(by_wire) == [FIRST, march]

@@ -52,6 +52,7 @@ class CollectionOffice:
     charges: list[tuple[str, int, date]] = field(default_factory=list)
     mails: list[NoticeOrder] = field(default_factory=list)
     undelivered: list[UndeliveredReport] = field(default_factory=list)
+    unmailed: list[str] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
     calendar: BusinessCalendar = field(default_factory=BusinessCalendar)
 
@@ -238,6 +239,7 @@ class CollectionOffice:
         return Swept(
             tuple(self.resumption(number) for number in waiting),
             after=waiting[-1] if len(waiting) == order.limit else None,
+            unmailed=tuple(self.resumption(number) for number in self.unmailed),
         )
 
     @activity.defn

@@ -7,7 +7,11 @@ from functools import partial
 
 import pytest
 from temporalio.api.enums.v1 import EventType
-from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
+from temporalio.client import (
+    WorkflowExecutionStatus,
+    WorkflowFailureError,
+    WorkflowUpdateFailedError,
+)
 from temporalio.exceptions import CancelledError
 from temporalio.testing import WorkflowEnvironment
 
@@ -254,6 +258,28 @@ async def test_the_sweep_wakes_what_runs_and_starts_what_has_ended_or_was_lost(
         await story.office.heard(lambda: reopened.state is CollectionState.ISSUED)
         case = await story.handle_of(ended).query(InvoiceLifecycle.case)
         assert case is not None
+
+
+async def test_the_sweep_starts_who_was_never_mailed_and_tells_nothing_to_who_runs(
+    story: Story,
+) -> None:
+    running, lost = "INV-2026-02-0002", "INV-2026-02-0003"
+    client = story.environment.client
+    async with staffed(client, collection=story.office):
+        for number in (running, lost):
+            story.keep(number=number)
+        await story.start(running)
+        await story.pass_time(timedelta(minutes=1))
+        before = (await story.handle_of(running).describe()).history_length
+        story.office.unmailed = [running, lost]
+        await client.execute_workflow(
+            CollectionSweep.run,
+            SweepOrder(story.calendar),
+            id="collection-sweep",
+            task_queue=TASK_QUEUE,
+        )
+        assert (await story.handle_of(running).describe()).history_length == before
+        assert (await story.handle_of(lost).describe()).status is WorkflowExecutionStatus.RUNNING
 
 
 async def test_the_sweep_looks_behind_a_page_that_nothing_helps(story: Story) -> None:

@@ -29,11 +29,13 @@ class SweepOrder:
 class Swept:
     """The invoices for which something waited, ready to be taken up.
 
-    `after`: the number behind which there may be more; None: these are all.
+    `after`: the number behind which there may be more; None: these are all. `unmailed`: invoices
+    whose workflow may never have started; one that runs waits for the mail server.
     """
 
     invoices: tuple[InvoiceOrder, ...]
     after: str | None = None
+    unmailed: tuple[InvoiceOrder, ...] = ()
 
 
 @dataclass(frozen=True)
