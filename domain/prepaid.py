@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
+from typing import Protocol
 
 from domain.errors import PrepaidInAnotherCurrency
 from domain.lines import InvoiceSum, LineKind, RatedLine, sum_of
@@ -115,14 +116,22 @@ def _draw(grant: PrepaidGrant, amount: Decimal) -> PrepaidDraw:
     return PrepaidDraw(grant.id, amount, line)
 
 
+class _Drawn(Protocol):
+    @property
+    def grant_id(self) -> int: ...
+
+    @property
+    def amount(self) -> Decimal: ...
+
+
 def after_draws(
-    grants: Iterable[PrepaidGrant], draws: Iterable[PrepaidDraw]
+    grants: Iterable[PrepaidGrant], draws: Iterable[_Drawn]
 ) -> tuple[PrepaidGrant, ...]:
     """`grants` as another invoice of the same customer finds them behind `draws`."""
-    drawn = {draw.grant_id: draw.amount for draw in draws}
-    return tuple(
-        replace(grant, left=grant.left - drawn.get(grant.id, Decimal(0))) for grant in grants
-    )
+    drawn: dict[int, Decimal] = defaultdict(Decimal)
+    for draw in draws:
+        drawn[draw.grant_id] += draw.amount
+    return tuple(replace(grant, left=grant.left - drawn[grant.id]) for grant in grants)
 
 
 def _usage(lines: Sequence[RatedLine]) -> Decimal:

@@ -41,8 +41,6 @@ class Difference:
     """By what a plan's month differs from what was billed of it, in net `amount` and units.
 
     `quantity` counts the units of usage alone. `plan_code` is empty for what is about no plan.
-    `below_zero`: by how much more the plan's month comes to less than nothing, as where a paid year
-    is given back that an invoice of another month had charged.
     """
 
     about: About
@@ -50,7 +48,17 @@ class Difference:
     plan_version: int
     quantity: Decimal
     amount: Decimal
-    below_zero: Decimal = Decimal(0)
+
+
+@dataclass(frozen=True)
+class Credited:
+    """What people gave back of a month by credit notes that no difference has counted yet, net by
+    plan; `of_usage`: so much of it in money for usage in all, since a note on lines that prepaid
+    credit had paid gives back less than they say.
+    """
+
+    by_plan: Mapping[str, Decimal] = field(default_factory=dict)
+    of_usage: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True)
@@ -131,7 +139,6 @@ def differences(billed: Iterable[BilledLine], anew: Iterable[RatedLine]) -> list
             versions.get(code, 0),
             units[code],
             now[code] - before[code],
-            _below_zero(now[code]) - _below_zero(before[code]) if code else Decimal(0),
         )
         for code in dict.fromkeys((*now, *before))
         if now[code] != before[code]
@@ -139,8 +146,28 @@ def differences(billed: Iterable[BilledLine], anew: Iterable[RatedLine]) -> list
     return sorted(found, key=lambda entry: (entry.about is About.CONTRACT, entry.plan_code))
 
 
-def _below_zero(amount: Decimal) -> Decimal:
-    return max(-amount, Decimal(0))
+def counted_before(
+    found: Iterable[Difference], credited: Credited
+) -> tuple[list[Difference], list[Difference]]:
+    """What of the differences is still to be settled, and what people gave back of them before."""
+    left: list[Difference] = []
+    counted: list[Difference] = []
+    usage_left = credited.of_usage
+    for entry in found:
+        part = min(-entry.amount, credited.by_plan.get(entry.plan_code, Decimal(0)))
+        if entry.about is About.USAGE:
+            part = min(part, usage_left)
+        if part <= 0:
+            left.append(entry)
+            continue
+        if entry.about is About.USAGE:
+            usage_left -= part
+        rest = entry.amount + part
+        units = Decimal(0) if rest else entry.quantity
+        counted.append(replace(entry, amount=-part, quantity=units))
+        if rest:
+            left.append(replace(entry, amount=rest))
+    return left, counted
 
 
 def late_month(
@@ -169,8 +196,7 @@ def late_month(
         for entry in found
     )
     usage_plans = frozenset(entry.plan_code for entry in found if entry.about is About.USAGE)
-    below_zero = any(entry.below_zero > 0 for entry in found)
-    return LateMonth(period, terms, lines, usage_plans, below_zero)
+    return LateMonth(period, terms, lines, usage_plans)
 
 
 def settle(months: Iterable[LateMonth], regular: tuple[Terms, Decimal] | None) -> Settlement:
@@ -256,6 +282,19 @@ class Bill:
     lines: Sequence[CreditableLine]
     drawn: Sequence[DrawnCredit] = ()
 
+    def less(self, given: "GivenBack") -> "Bill":
+        """What it has left behind `given`, which may be of another month on it."""
+        zero = Decimal(0)
+        lines = [
+            replace(line, left=line.left - given.by_line.get(line.position, zero))
+            for line in self.lines
+        ]
+        drawn = [
+            replace(credit, amount=credit.amount - given.by_grant.get(credit.grant_id, zero))
+            for credit in self.drawn
+        ]
+        return Bill(lines, drawn)
+
 
 @dataclass(frozen=True)
 class GivenBack:
@@ -310,9 +349,9 @@ def settle_with(bills: Sequence[Bill], month: LateMonth) -> list[GivenBack]:
     """What each of the invoices that billed a month gives back of its difference, in their order.
 
     What was paid in money comes back as money first; for usage that prepaid credit paid, the credit
-    comes back. What none of them has left was given back by credit notes before, and what the month
-    owes for other plans is kept from what it gives back: both are settled with the first, so that
-    together they settle the difference to the cent.
+    comes back. What the month owes for other plans is kept from what it gives back, and settled
+    with the first, so that together they settle the difference to the cent, unless it
+    `falls_short`.
     """
     open_by_plan = {line.plan_code: -line.amount for line in month.lines}
     at_most = -month.net
@@ -344,21 +383,14 @@ def settle_with(bills: Sequence[Bill], month: LateMonth) -> list[GivenBack]:
 
 
 def falls_short(bills: Sequence[Bill], month: LateMonth) -> bool:
-    """Whether the invoices that billed a month, each of which takes a credit note of no more than
-    it comes to, give back less of its difference than their lines have left of it.
+    """Whether the invoices that billed a month cannot give back its difference, as none takes a
+    credit note of more than it comes to.
     """
-    if month.net >= 0:
-        return False
     if not bills:
         return True
-    lines = [line for bill in bills for line in bill.lines if line.of_month]
-    left = Decimal(0)
-    for late in month.lines:
-        mine = sum((line.left for line in lines if line.plan_code == late.plan_code), Decimal(0))
-        left += min(max(-late.amount, Decimal(0)), max(mine, Decimal(0)))
     given = settle_with(bills, month)
     in_all = sum((part.net + sum(part.by_grant.values()) for part in given), Decimal(0))
-    return in_all < min(left, -month.net)
+    return in_all < -month.net
 
 
 def _returned(

@@ -80,7 +80,7 @@ def record_ratings(connection: Connection, cycle_id: int, ratings: Sequence[Rati
 
 def forget_unasked(connection: Connection, cycle_id: int, customer_ids: Sequence[int]) -> None:
     """Takes back what a cycle that plans customers anew had found to be free, or to be credited,
-    unless the credit was asked for, or came back, by now.
+    unless the credit was approved, asked for, or came back, by now.
     """
     connection.execute(_FORGET_CREDITS, {"cycle": cycle_id, "customers": list(customer_ids)})
     for table in (billed_usage, rated_months):
@@ -164,7 +164,7 @@ _FORGET_CREDITS = text("""
         SELECT FROM planned_credits asked
         WHERE asked.cycle_id = planned.cycle_id AND asked.customer_id = planned.customer_id
           AND asked.month = planned.month
-          AND (asked.instruction_id IS NOT NULL OR EXISTS (
+          AND (asked.instruction_id IS NOT NULL OR asked.approval_id IS NOT NULL OR EXISTS (
               SELECT FROM prepaid_returns
               WHERE planned_credit_id = asked.id AND returned_at IS NOT NULL)))
 """)

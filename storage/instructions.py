@@ -6,7 +6,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from domain.crediting import RefundTo
@@ -257,6 +257,13 @@ def _bill_again(locked: LockedInvoice, note: str) -> None:
             f"{locked.number} came from an older system and no cycle can issue it anew; void it "
             "without."
         )
+    later = locked.connection.execute(_BILLS_THE_MONTH_TOO, {"id": locked.row.id}).scalars().first()
+    if later is not None:
+        raise Conflict(
+            f"{locked.number} sold prepaid credit, and {later} bills a part of its month, so that "
+            "no cycle would bill the price again; void it without, let the credit lapse and sell "
+            "it anew."
+        )
     locked.connection.execute(
         update(billing_cycle_items)
         .where(billing_cycle_items.c.invoice_id == locked.row.id)
@@ -266,6 +273,21 @@ def _bill_again(locked: LockedInvoice, note: str) -> None:
             reason=f"{locked.number} was voided to be issued anew: {note}",
         )
     )
+
+
+_BILLS_THE_MONTH_TOO = text("""
+    SELECT coalesce(later.number, 'a draft')
+    FROM invoices own
+    JOIN invoices later ON later.customer_id = own.customer_id AND later.status <> 'void'
+        AND later.period_start > own.period_start
+    WHERE own.id = :id
+      AND EXISTS (SELECT FROM invoice_line_items
+                  WHERE invoice_id = own.id AND kind = 'prepaid_purchase')
+      AND EXISTS (SELECT FROM invoice_line_items
+                  WHERE invoice_id = later.id AND service_month = own.period_start)
+    ORDER BY later.period_start, later.id
+""")
+"""Of an invoice that sold credit, those that have late lines of its month: its retry skips it."""
 
 
 def _void_in_review(locked: LockedInvoice, asked: Asked) -> str:

@@ -491,6 +491,7 @@ planned_credits = Table(
     _ref("instruction_id", null=True),
     _now("created_at"),
     _ref("approval_id", null=True),
+    _flag("credited_before", default=False),
 )
 
 receivable_entries = Table(

@@ -14,7 +14,15 @@ from domain.parties import BilledCustomer
 from domain.periods import BillingPeriod
 from domain.plans import PlanKind
 from domain.tax import TaxTreatment
-from domain.true_up import About, Bill, BilledLine, CreditableLine, DrawnCredit, Terms
+from domain.true_up import (
+    About,
+    Bill,
+    BilledLine,
+    CreditableLine,
+    Credited,
+    DrawnCredit,
+    Terms,
+)
 from storage.prepaid import drawn_by
 from storage.snapshots import customer_from_json, tax_lines_from_json
 
@@ -43,6 +51,8 @@ class BilledMonth:
         invoices: that have such lines, the month's own first, then the oldest.
         terms, customer: of the first of these, which the month keeps; None without any.
         usage: the quantity accounted for, by metric.
+        credited: by plan, what people's credit notes took back of the lines and no difference has
+            counted; `drawn_credited`: what they did of lines of prepaid credit, below zero.
     """
 
     lines: list[BilledLine] = field(default_factory=list)
@@ -50,6 +60,16 @@ class BilledMonth:
     terms: Terms | None = None
     customer: BilledCustomer | None = None
     usage: dict[str, Decimal] = field(default_factory=dict)
+    credited: dict[tuple[About, str], Decimal] = field(default_factory=lambda: defaultdict(Decimal))
+    drawn_credited: Decimal = Decimal(0)
+
+    @property
+    def credited_by_people(self) -> Credited:
+        usage = sum(
+            (amount for (about, _), amount in self.credited.items() if about is About.USAGE),
+            self.drawn_credited,
+        )
+        return Credited({code: amount for (_, code), amount in self.credited.items()}, usage)
 
     @property
     def waits(self) -> bool:
@@ -74,7 +94,10 @@ def billed_months(
     for (month, id), rows in by_invoice.items():
         _add_invoice(found[month], rows, month[1].start, drawn.get(id, ()))
     for row in connection.execute(_GIVEN_BACK, values):
-        found[_month_of(row)].lines.append(_line(row))
+        line = _line(row)
+        found[_month_of(row)].lines.append(line)
+        if row.credited_before:
+            found[_month_of(row)].credited[line.about, line.plan_code] += line.amount
     for row in connection.execute(_ACCOUNTED_FOR, values):
         found[_month_of(row)].usage[row.metric] = row.quantity
     return found
@@ -89,12 +112,14 @@ def _month_of(row: Row[Any]) -> CustomerMonth:
     return row.customer_id, BillingPeriod.of(row.month)
 
 
+def _about(row: Row[Any]) -> About:
+    return About.USAGE if row.plan_kind == PlanKind.USAGE else About.CONTRACT
+
+
 def _line(row: Row[Any]) -> BilledLine:
-    about = About.USAGE if row.plan_kind == PlanKind.USAGE else About.CONTRACT
     counts_units = row.kind in (LineKind.USAGE, LineKind.LATE)
-    return BilledLine(
-        about, row.plan_code, row.quantity if counts_units else Decimal(0), row.amount
-    )
+    units = row.quantity if counts_units else Decimal(0)
+    return BilledLine(_about(row), row.plan_code, units, row.amount)
 
 
 def _add_invoice(
@@ -111,6 +136,11 @@ def _add_invoice(
         row for row in rows if row.service_month == month and not LineKind(row.kind).is_prepaid
     ]
     billed.lines += [_line(row) for row in of_month]
+    for row in of_month:
+        billed.credited[_about(row), row.plan_code] += row.credited - row.planned
+    billed.drawn_credited += sum(
+        row.credited - row.planned for row in rows if row.kind == LineKind.PREPAID_DRAW
+    )
     billed.invoices.append(
         BillingInvoice(
             first.id,
@@ -133,24 +163,29 @@ BILLED_LINES = text("""
     WITH wanted AS (
         SELECT * FROM unnest(CAST(:customers AS bigint[]), CAST(:months AS date[]))
                       AS month (customer_id, month)
+    ), planned AS (
+        SELECT planned.invoice_id, key::int AS position, value::numeric AS net, asked.outcome
+        FROM planned_credits planned
+        LEFT JOIN instructions asked ON asked.id = planned.instruction_id,
+             jsonb_each_text(planned.credit)
+        WHERE planned.customer_id = ANY(:customers) AND asked.outcome IS DISTINCT FROM 'refused'
     ), credited AS (
         -- by its credit notes, and by those that were planned and are not decided
         SELECT invoice_id, line.position, line.amount AS net
         FROM credit_notes, jsonb_to_recordset(lines) AS line (position int, amount numeric)
         WHERE invoice_id IN (SELECT id FROM invoices JOIN wanted USING (customer_id))
         UNION ALL
-        SELECT planned.invoice_id, key::int, value::numeric
-        FROM planned_credits planned
-        LEFT JOIN instructions asked ON asked.id = planned.instruction_id,
-             jsonb_each_text(planned.credit)
-        WHERE planned.customer_id = ANY(:customers) AND asked.outcome IS NULL
+        SELECT invoice_id, position, net FROM planned WHERE outcome IS NULL
     )
     SELECT wanted.customer_id, wanted.month, invoice.id, invoice.number, invoice.status,
            invoice.currency, invoice.customer, invoice.tax_lines, line.position, line.plan_code,
            line.kind, line.quantity, line.amount, line.service_month, plan.kind AS plan_kind,
            coalesce((SELECT sum(net) FROM credited
                      WHERE credited.invoice_id = invoice.id
-                       AND credited.position = line.position), 0) AS credited
+                       AND credited.position = line.position), 0) AS credited,
+           coalesce((SELECT sum(net) FROM planned
+                     WHERE planned.invoice_id = invoice.id
+                       AND planned.position = line.position), 0) AS planned
     FROM wanted
     JOIN invoices invoice ON invoice.customer_id = wanted.customer_id
         AND invoice.period_start >= wanted.month AND invoice.status <> 'void'
@@ -167,7 +202,7 @@ BILLED_LINES = text("""
 
 _GIVEN_BACK = text("""
     SELECT planned.customer_id, planned.month, 'late' AS kind, line.plan_code, line.quantity,
-           line.amount, plan.kind AS plan_kind
+           line.amount, plan.kind AS plan_kind, planned.credited_before
     FROM unnest(CAST(:customers AS bigint[]), CAST(:months AS date[]))
          AS wanted (customer_id, month)
     JOIN planned_credits planned USING (customer_id, month)

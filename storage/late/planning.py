@@ -1,7 +1,9 @@
 """What a page of a plan has to charge, or to give back, of months that were billed before."""
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Connection, Row, and_, select
@@ -10,13 +12,25 @@ from domain.invoice import InvoiceDraft, PriceList
 from domain.lines import sum_of
 from domain.periods import BillingPeriod
 from domain.prepaid import PrepaidGrant, after_draws
-from domain.true_up import invoice_of_its_own, settle, with_late_months
+from domain.true_up import (
+    Bill,
+    DrawnCredit,
+    GivenBack,
+    Settlement,
+    Terms,
+    falls_short,
+    invoice_of_its_own,
+    settle,
+    settle_with,
+    with_late_months,
+)
 from storage.billed_usage import forget_unasked
 from storage.customers import billed_customer
 from storage.drafts import Cycle
 from storage.late.billed import terms_of
 from storage.late.months import months_to_rate
 from storage.late.rating import FailedMonth, LateOfCustomer, RatedMonth, rate_past_months
+from storage.prepaid import drawn_by
 from storage.tables import billing_cycle_items, invoices
 
 
@@ -46,6 +60,7 @@ class CustomersLate:
         held: by month, the drafts that it had of the others.
         regular: the regular invoice with its late lines.
         drafts: by month, the invoices of `on_its_own`.
+        given: by month, what each of the invoices that billed it gives back.
     """
 
     on_regular: list[RatedMonth] = field(default_factory=list)
@@ -57,6 +72,7 @@ class CustomersLate:
     held: dict[BillingPeriod, int] = field(default_factory=dict)
     regular: InvoiceDraft | None = None
     drafts: dict[BillingPeriod, InvoiceDraft] = field(default_factory=dict)
+    given: dict[BillingPeriod, list[GivenBack]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -107,7 +123,11 @@ def plan_late_months(
         rules,
         held=held,
     )
-    found = {id: _settled(late, planned[id], cycle.period) for id, late in rated.items()}
+    kept = _draws_kept(connection, rated, open_parts)
+    found = {
+        id: _settled(late, planned[id], cycle.period, kept.get(id, ()))
+        for id, late in rated.items()
+    }
     for part in open_parts:
         _take_up(found.setdefault(part.customer_id, CustomersLate()), part)
     return found
@@ -144,6 +164,22 @@ def late_parts(connection: Connection, cycle: Cycle, customer_ids: Sequence[int]
     ]
 
 
+def _draws_kept(
+    connection: Connection, rated: Mapping[int, LateOfCustomer], parts: Sequence[LatePart]
+) -> dict[int, list[DrawnCredit]]:
+    """By customer id, what their drafts draw of months that cannot be rated again."""
+    failed = {(id, month.period) for id, late in rated.items() for month in late.failed}
+    drafts = {
+        part.draft_id: part.customer_id
+        for part in parts
+        if part.draft_id is not None and (part.customer_id, part.period) in failed
+    }
+    kept: dict[int, list[DrawnCredit]] = defaultdict(list)
+    for draft_id, drawn in drawn_by(connection, list(drafts)).items():
+        kept[drafts[draft_id]] += drawn
+    return kept
+
+
 def _is_open(part: LatePart, planned: Mapping[int, Planned]) -> bool:
     """Whether the cycle decides about the month once more."""
     return not part.is_final and (planned[part.customer_id].is_due or part.has_failed)
@@ -168,14 +204,20 @@ def _wanted(
     return {id: periods for id, periods in wanted.items() if periods}
 
 
-def _settled(late: LateOfCustomer, planned: Planned, period: BillingPeriod) -> CustomersLate:
-    draft, grants = planned.draft, planned.grants
+def _settled(
+    late: LateOfCustomer,
+    planned: Planned,
+    period: BillingPeriod,
+    kept: Collection[DrawnCredit],
+) -> CustomersLate:
+    """`kept`: what drafts draw that stay as they are, since their month failed."""
+    draft, grants = planned.draft, after_draws(planned.grants, kept)
     regular = None
     if draft is not None:
         terms = terms_of(billed_customer(planned.row), draft.currency, draft.treatment)
         regular = terms, sum_of(draft.undrawn)
     months = {month.period: month for month in late.rated}
-    settled = settle([month.late for month in late.rated if month.late is not None], regular)
+    settled, given = _placed(months, regular)
     if draft is not None:
         draft = with_late_months(draft, settled.on_regular, period, grants)
         grants = after_draws(grants, draft.draws)
@@ -191,7 +233,38 @@ def _settled(late: LateOfCustomer, planned: Planned, period: BillingPeriod) -> C
         late.failed,
         regular=draft,
         drafts=drafts,
+        given=given,
     )
+
+
+def _placed(
+    months: Mapping[BillingPeriod, RatedMonth], regular: tuple[Terms, Decimal] | None
+) -> tuple[Settlement, dict[BillingPeriod, list[GivenBack]]]:
+    """Where each month goes, and what the invoices of those that are given back give of them: one
+    month after the other, since they may stand on the same invoice.
+    """
+    late = {period: month.late for period, month in months.items() if month.late is not None}
+    while True:
+        settled = settle(late.values(), regular)
+        taken: dict[int, list[GivenBack]] = defaultdict(list)
+        given: dict[BillingPeriod, list[GivenBack]] = {}
+        for month in settled.given_back:
+            invoices = months[month.period].billed.invoices
+            bills = [_less(invoice.bill, taken[invoice.id]) for invoice in invoices]
+            if falls_short(bills, month):
+                late[month.period] = replace(month, below_zero=True)
+                break
+            given[month.period] = settle_with(bills, month)
+            for invoice, part in zip(invoices, given[month.period], strict=True):
+                taken[invoice.id].append(part)
+        else:
+            return settled, given
+
+
+def _less(bill: Bill, taken: Iterable[GivenBack]) -> Bill:
+    for part in taken:
+        bill = bill.less(part)
+    return bill
 
 
 def _take_up(late: CustomersLate, part: LatePart) -> None:

@@ -13,7 +13,14 @@ from domain.parties import BilledCustomer
 from domain.periods import BillingPeriod
 from domain.rating import Contract, rate_customer
 from domain.tax import determine_tax
-from domain.true_up import LateMonth, Terms, differences, falls_short, late_month
+from domain.true_up import (
+    Difference,
+    LateMonth,
+    Terms,
+    counted_before,
+    differences,
+    late_month,
+)
 from storage.customers import UsedInMonth, discounts_of, subscriptions_of, usage_of
 from storage.late.billed import BilledMonth, CustomerMonth, billed_months, terms_of
 from storage.tables import pricing_plans
@@ -27,6 +34,7 @@ class RatedMonth:
         late: its difference; None where nothing is to be charged or given back.
         customer: as an invoice of the month's own would have it.
         used: by metric, the quantity that is new, and how often the counter was touched by now.
+        counted: what of the difference people gave back before.
     """
 
     period: BillingPeriod
@@ -34,6 +42,7 @@ class RatedMonth:
     customer: BilledCustomer
     billed: BilledMonth
     used: Mapping[str, tuple[Decimal, int]]
+    counted: Sequence[Difference] = ()
 
 
 @dataclass(frozen=True)
@@ -130,15 +139,13 @@ def _rated(
         for metric, changes in used.changes.items()
     }
     anew = rate_customer(known.contract, used.days, rules.prices, period)
-    found = differences(billed.lines, anew)
+    found, counted = counted_before(differences(billed.lines, anew), billed.credited_by_people)
     if not found:
-        return RatedMonth(period, None, known.customer, billed, new)
+        return RatedMonth(period, None, known.customer, billed, new, counted)
     usage_changed = any(quantity != 0 for quantity, _ in new.values())
     terms = billed.terms or _present_terms(known.customer, rules, period)
     late = late_month(period, terms, found, names, usage_changed=usage_changed)
-    if falls_short([invoice.bill for invoice in billed.invoices], late):
-        late = replace(late, below_zero=True)
-    return RatedMonth(period, late, _as_billed(known), billed, new)
+    return RatedMonth(period, late, _as_billed(known), billed, new, counted)
 
 
 def _present_terms(customer: BilledCustomer, rules: PriceList, period: BillingPeriod) -> Terms:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, insert
 
 from domain.periods import BillingPeriod
 from domain.prepaid import PrepaidDraw
-from domain.true_up import settle_with
+from domain.true_up import GivenBack
 from storage.billed_usage import Rating
 from storage.drafts import Cycle, DraftToWrite, void_draft, write_drafts
 from storage.late.planning import CustomersLate
@@ -57,7 +57,10 @@ def write_late_months(
     for id, entry in late.items():
         charged += [(id, month, regular_ids[id]) for month in entry.on_regular]
         charged += [(id, month, None) for month in (*entry.given_back, *entry.free)]
-        credits += [row for month in entry.given_back for row in _credits(cycle, id, month)]
+        for month in entry.given_back:
+            credits += _credits(cycle, id, month, entry.given[month.period])
+        for month in (*entry.on_regular, *entry.on_its_own, *entry.given_back, *entry.free):
+            credits += _counted(cycle, id, month)
         outcomes += _without_a_draft(connection, cycle, id, entry)
     _write_credits(connection, credits)
     ratings = [
@@ -133,34 +136,52 @@ class _Credit:
     by_grant: Mapping[int, Decimal] = field(default_factory=dict)
 
 
-def _credits(cycle: Cycle, customer_id: int, month: RatedMonth) -> list[_Credit]:
-    """What each invoice that the month's difference is settled with gives back: by a credit note,
-    and beside it to prepaid credit, so that either is carried out by itself.
+def _credits(
+    cycle: Cycle, customer_id: int, month: RatedMonth, given: Sequence[GivenBack]
+) -> list[_Credit]:
+    """What each invoice that billed the month gives back: by a credit note, and beside it to
+    prepaid credit, so that either is carried out by itself.
     """
     assert month.late is not None  # there is something to give back
     lines = month.late.lines
     units = {line.plan_code: line.quantity for line in lines}
-    billed = month.billed.invoices
+    reason = "; ".join(line.description for line in lines)
     found = []
-    for invoice, part in zip(
-        billed, settle_with([invoice.bill for invoice in billed], month.late), strict=True
-    ):
-        common = {
-            "cycle_id": cycle.id,
-            "customer_id": customer_id,
-            "month": month.period.start,
-            "invoice_id": invoice.id,
-            "reason": "; ".join(line.description for line in lines),
-        }
+    for invoice, part in zip(month.billed.invoices, given, strict=True):
+        row = _row(cycle, customer_id, month, invoice.id, reason)
         if part.by_plan:
             credit = {str(position): f"{net:f}" for position, net in part.by_line.items()}
             of_plans = _of_plans(part.by_plan, units)
-            found.append(_Credit({**common, "lines": of_plans, "credit": credit, "net": part.net}))
+            found.append(_Credit({**row, "lines": of_plans, "credit": credit, "net": part.net}))
         if part.returned:
-            of_plans = _of_plans(part.returned, units)
-            nothing = {"credit": {}, "net": part.net - part.net}
-            found.append(_Credit({**common, "lines": of_plans, **nothing}, part.by_grant))
+            row["lines"] = _of_plans(part.returned, units)
+            found.append(_Credit(row, part.by_grant))
     return found
+
+
+def _counted(cycle: Cycle, customer_id: int, month: RatedMonth) -> list[_Credit]:
+    """What people gave back before, counted with the first invoice that billed the month."""
+    if not month.counted:
+        return []
+    first, reason = month.billed.invoices[0], f"credited of {month.period} before"
+    row = _row(cycle, customer_id, month, first.id, reason)
+    units = {entry.plan_code: entry.quantity for entry in month.counted}
+    row["lines"] = _of_plans({entry.plan_code: -entry.amount for entry in month.counted}, units)
+    return [_Credit({**row, "credited_before": True})]
+
+
+def _row(cycle: Cycle, customer_id: int, month: RatedMonth, invoice_id: int, reason: str) -> Values:
+    """Of which nobody is asked for a credit note."""
+    return {
+        "cycle_id": cycle.id,
+        "customer_id": customer_id,
+        "month": month.period.start,
+        "invoice_id": invoice_id,
+        "credit": {},
+        "net": Decimal(0),
+        "reason": reason,
+        "credited_before": False,
+    }
 
 
 def _of_plans(amounts: Mapping[str, Decimal], units: dict[str, Decimal]) -> list[dict[str, str]]:

@@ -150,7 +150,8 @@ def end_subscription(
         return _kept(row)
     _require_after(row.starts_on, ends_on)
     first, after = _between(row.ends_on, ends_on)
-    require_rated_anew(connection, "ends_on", row.customer_id, first, after)
+    since = _given_back_since(row, first)
+    require_rated_anew(connection, "ends_on", row.customer_id, since, after)
     with _naming_the_other(
         connection, "ends_on", row.customer_id, row.plan_id, row.starts_on, ends_on, but=id
     ):
@@ -161,7 +162,6 @@ def end_subscription(
     details = {"id": id, "ends_on": {"from": written_day(row.ends_on), "to": written_day(ends_on)}}
     changed = load_subscription(connection, id)
     tell(connection, SUBJECT, changed.subject, "changed", details, business_date, by)
-    since = _given_back_since(row, first)
     return replace(changed, counts_late=_reach_back(connection, row.customer_id, since, after, by))
 
 
@@ -186,7 +186,8 @@ def change_quantity(
     if first < row.starts_on or (row.ends_on is not None and first >= row.ends_on):
         days = _kept(row).days
         raise InvalidField("from", f"{first} is no day of the subscription, which is {days}.")
-    require_rated_anew(connection, "from", row.customer_id, first, row.ends_on)
+    since = _given_back_since(row, first)
+    require_rated_anew(connection, "from", row.customer_id, since, row.ends_on)
     this = update(subscriptions).where(subscriptions.c.id == id)
     if first == row.starts_on:
         connection.execute(this.values(quantity=quantity))
@@ -202,7 +203,6 @@ def change_quantity(
         "quantity": {"from": f"{row.quantity:f}", "to": f"{quantity:f}"},
     }
     tell(connection, SUBJECT, changed.subject, "changed", details, business_date, by)
-    since = _given_back_since(row, first)
     late = _reach_back(connection, row.customer_id, since, row.ends_on, by)
     return replace(changed, counts_late=late)
 

@@ -90,6 +90,8 @@ def _left_over(row: Row[Any], rest: Decimal, by_counter: Decimal) -> tuple[str, 
         return "its invoice was taken back", by_counter, _AMISS
     if row.reason_code == "already_invoiced" and row.changes_rated is None:
         return "billed by an older system", by_counter, _AMISS
+    if row.reopened:  # the next cycle rates the whole month
+        return _WAITING, by_counter, _AMISS
     if row.changes_rated == row.changes:
         return _WAITING, _NOTHING, _FORGOTTEN
     # what came since the plan, less what was rated of that by later plans
@@ -192,7 +194,15 @@ _USAGE = text(f"""
     SELECT sides.*, coalesce(daily.quantity, 0) AS daily,
            coalesce(customer.account_number, 'id ' || sides.customer_id) AS account_number,
            item.outcome, coalesce(item.reason_code, '') AS reason_code,
-           own.number, own.status AS invoice_status
+           own.number, own.status AS invoice_status,
+           EXISTS (SELECT FROM reopened_months reopened
+                   WHERE reopened.customer_id = sides.customer_id
+                     AND :month BETWEEN reopened.from_month AND reopened.to_month
+                     AND reopened.id > coalesce((
+                         SELECT max(rated.reopened)
+                         FROM rated_months rated LEFT JOIN invoices ON invoices.id = invoice_id
+                         WHERE rated.customer_id = sides.customer_id AND rated.month = :month
+                           AND invoices.status IS DISTINCT FROM 'void'), 0)) AS reopened
     FROM sides
     LEFT JOIN customers customer ON customer.id = sides.customer_id
     LEFT JOIN billing_cycle_items item

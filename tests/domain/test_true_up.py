@@ -21,11 +21,13 @@ from domain.true_up import (
     Bill,
     BilledLine,
     CreditableLine,
+    Credited,
     Difference,
     DrawnCredit,
     LateMonth,
     Settlement,
     Terms,
+    counted_before,
     differences,
     falls_short,
     give_back,
@@ -426,10 +428,8 @@ def test_a_correction_is_settled_to_the_cent_and_nothing_gives_more_than_it_has(
 
 def a_year_given_back(regular: tuple[Terms, Decimal] | None) -> Settlement:
     """Of a month of which nothing was billed."""
-    given_back = RatedLine(
-        LineKind.PRORATION, "", Decimal(1), None, Decimal(-900), "platform", plan_version=1
-    )
-    month = late_month(FEBRUARY, TERMS, differences([], [given_back]), {}, usage_changed=False)
+    month = replace(a_correction(("platform", -900)), below_zero=True)
+    assert falls_short([], month)
     return settle([month], regular)
 
 
@@ -444,8 +444,6 @@ def test_a_year_given_back_before_is_not_given_back_again() -> None:
     given_back = RatedLine(LineKind.PRORATION, "", Decimal(1), None, Decimal(-900), "platform", 1)
     billed = [BilledLine(About.CONTRACT, "platform", Decimal(0), Decimal(-900))]
     assert differences(billed, [given_back]) == []
-    (taken_back,) = differences(billed, [])
-    assert (taken_back.amount, taken_back.below_zero) == (900, -900)
 
 
 def test_late_usage_draws_the_credit_of_its_own_month() -> None:
@@ -469,11 +467,43 @@ def test_an_invoice_below_zero_takes_no_credit_note() -> None:
     ]
     assert not falls_short([Bill(lines)], a_correction(("api-calls", -10)))
     assert falls_short([Bill(lines)], a_correction(("api-calls", -11)))
-    assert not falls_short([Bill(lines)], a_correction(("api-calls", 11)))
-    assert falls_short([], a_correction(("api-calls", -1)))
-
-
-def test_what_was_credited_before_makes_no_invoice_fall_short() -> None:
-    credited = Bill([CreditableLine(1, "api-calls", Decimal(3))])
-    assert not falls_short([credited], a_correction(("api-calls", -10)))
     assert not falls_short([a_bill(120, [60, 40])], a_correction(("api-calls", -120)))
+    assert falls_short([a_bill(120, [60, 40])], a_correction(("api-calls", -121)))
+
+
+def test_what_one_month_takes_of_an_invoice_is_not_there_for_another() -> None:
+    bill = a_bill(100, [60])
+    (first,) = settle_with([bill], a_correction(("api-calls", -50)))
+    assert (first.net, sum(first.by_grant.values())) == (40, 10)
+    assert not falls_short([bill.less(first)], a_correction(("api-calls", -50)))
+    assert falls_short([bill.less(first)], a_correction(("api-calls", -51)))
+
+
+def a_difference(amount: int, code: str = "api-calls", about: About = About.USAGE) -> Difference:
+    return Difference(about, code, 1, Decimal(amount * 10), Decimal(amount))
+
+
+@pytest.mark.parametrize(
+    ("found", "by_plan", "of_usage", "left", "counted"),
+    [
+        ([-10], {"api-calls": 7}, 7, [-3], [-7]),
+        ([-10], {"api-calls": 12}, 12, [], [-10]),
+        ([-10], {"support": 12}, 0, [-10], []),
+        ([10], {"api-calls": 7}, 7, [10], []),
+        # a note on all of an invoice that prepaid credit had paid but for 15
+        ([-95], {"api-calls": 115}, 15, [-80], [-15]),
+    ],
+)
+def test_what_people_credited_before_counts_once(
+    found: list[int],
+    by_plan: dict[str, int],
+    of_usage: int,
+    left: list[int],
+    counted: list[int],
+) -> None:
+    credited = Credited(
+        {code: Decimal(amount) for code, amount in by_plan.items()}, Decimal(of_usage)
+    )
+    both = counted_before([a_difference(amount) for amount in found], credited)
+    assert [[entry.amount for entry in part] for part in both] == [left, counted]
+    assert sum(entry.quantity for part in both for entry in part) == sum(found) * 10

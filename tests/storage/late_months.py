@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import date
+from decimal import Decimal
 from itertools import count
 from typing import Any
 
@@ -156,6 +157,12 @@ def billed_in_all(engine: Engine, account: str, period: BillingPeriod) -> str:
     return str(net)
 
 
+def paid(engine: Engine) -> Decimal:
+    """The net of all invoices, less credit notes, and what prepaid credit paid beside it."""
+    with engine.connect() as connection:
+        return Decimal(connection.execute(_PAID).scalar_one())
+
+
 def numbers_of(engine: Engine, period: BillingPeriod) -> list[tuple[str, str, str]]:
     """Number, account and late month or nothing, by number."""
     return _rows(engine, _NUMBERS, month=period.start)
@@ -208,7 +215,7 @@ _CREDITS = """
     JOIN billing_cycles ON billing_cycles.id = planned.cycle_id
     JOIN customers ON customers.id = planned.customer_id
     LEFT JOIN instructions ON instructions.id = instruction_id
-    WHERE account_number = :account ORDER BY planned.id
+    WHERE account_number = :account AND NOT credited_before ORDER BY planned.id
 """
 _ACCOUNTED_FOR = """
     SELECT to_char(cycle.period_start, 'YYYY-MM'), coalesce(invoice.number, ''),
@@ -236,3 +243,14 @@ _NUMBERS = f"""
     SELECT number, account_number, coalesce(to_char(service_month, 'YYYY-MM'), '')
     {_OF} WHERE period_start = :month ORDER BY number
 """
+_PAID = text("""
+    SELECT (SELECT coalesce(sum(subtotal), 0) FROM invoices WHERE status <> 'void')
+         - (SELECT coalesce(sum(note.subtotal), 0)
+            FROM credit_notes note JOIN invoices ON invoices.id = note.invoice_id
+            WHERE invoices.status <> 'void')
+         + (SELECT coalesce(sum(draw.amount - coalesce((
+                SELECT sum(amount) FROM prepaid_returns
+                WHERE invoice_id = draw.invoice_id AND grant_id = draw.grant_id), 0)), 0)
+            FROM prepaid_draws draw JOIN invoices ON invoices.id = draw.invoice_id
+            WHERE invoices.status <> 'void')
+""")

@@ -11,6 +11,7 @@ from domain.crediting import RefundTo
 from domain.instructions import InstructionKind
 from domain.periods import BillingPeriod
 from domain.tax import TaxPolicy
+from storage.approval import approve, to_approve
 from storage.crediting import CreditRequest, credit_invoice
 from storage.cycles import fail_item, load_cycle, summarize_cycle
 from storage.discarding import discard_plan
@@ -19,7 +20,15 @@ from storage.instructions import ask, carry_out
 from storage.master_data.subscriptions import add_subscription, end_subscription
 from storage.planning import plan_page
 from storage.price_list import load_price_list
-from tests.builders import ACTOR, FEBRUARY, Subscriber, seed_billing, subscription_row
+from tests.builders import (
+    ACTOR,
+    FEBRUARY,
+    Subscriber,
+    discount_row,
+    prepaid_row,
+    seed_billing,
+    subscription_row,
+)
 from tests.storage.behind import behind
 from tests.storage.collecting import lock
 from tests.storage.late_months import (
@@ -31,6 +40,7 @@ from tests.storage.late_months import (
     begin_issue,
     bill_month,
     billed_in_all,
+    change_customer,
     change_subscription,
     credits_of,
     decide_credits,
@@ -40,12 +50,14 @@ from tests.storage.late_months import (
     numbers_of,
     open_month,
     outcomes_of,
+    paid,
     plan_month,
     use,
 )
-from tests.storage.priced import put
+from tests.storage.priced import grants, put
 from tests.storage.proved import prove
 
+MAY, JUNE = BillingPeriod(2026, 5), BillingPeriod(2026, 6)
 ONE, YEARLY = "1001", "1047"
 FEBRUARYS, MARCHS = "INV-2026-02-0001", "INV-2026-03-0001"
 ARRIVED = "Usage for 2026-02, arrived late: API calls"
@@ -378,6 +390,98 @@ def test_a_cycle_gives_back_more_of_a_month_where_it_bills_the_customer_anew(
     assert late_lines(billed, ONE, APRIL) == []
 
 
+def test_what_people_credited_before_is_no_late_line_either(billed: Engine) -> None:
+    with transaction(billed) as connection:
+        request = CreditRequest("goodwill", RefundTo.CREDIT, lines={2: Decimal("7.00")})
+        credit_invoice(lock(connection, FEBRUARYS), request)
+    use(billed, ONE, MARCH, 20_000)
+    use(billed, ONE, FEBRUARY, -20_000)
+    bill_month(billed, MARCH)
+    corrected = "Usage for 2026-02, corrected: API calls"
+    assert late_lines(billed, ONE, MARCH) == [("2026-02", corrected, "-3.00")]
+    use(billed, ONE, FEBRUARY, 15_000)
+    use(billed, ONE, FEBRUARY, -15_000)
+    plan_month(billed, APRIL)
+    assert (late_lines(billed, ONE, APRIL), credits_of(billed, ONE)) == ([], [])
+    assert billed_in_all(billed, ONE, FEBRUARY) == "0.00"
+
+
+def test_an_approved_credit_that_a_retry_planned_outlives_the_next_retry(
+    engine: Engine, tmp_path: Path
+) -> None:
+    seed_billing(engine, tmp_path / "files", [Subscriber(ONE, calls=0)])
+    use(engine, ONE, FEBRUARY, 20_000)
+    bill_month(engine, FEBRUARY)
+    plan_month(engine, MARCH, approval_required=True)
+    issue_month(engine, MARCH)
+    use(engine, ONE, FEBRUARY, -15_000)
+    plan_month(engine, MARCH, again=True)
+    approve_all(engine, MARCH)
+    for _ in range(2):
+        plan_month(engine, MARCH, again=True)
+        begin_issue(engine, MARCH)
+        assert [row[2:] for row in credits_of(engine, ONE)] == [("10.00", "asked")]
+
+
+def approve_all(engine: Engine, period: BillingPeriod) -> None:
+    with transaction(engine) as connection:
+        waiting = to_approve(connection, load_cycle(connection, period).id)
+        approve(
+            connection,
+            period,
+            digest=waiting.digest,
+            note="read",
+            person=ACTOR,
+            business_date=date(2026, 4, 1),
+        )
+
+
+def test_a_void_month_that_the_next_cycle_bills_is_no_alarm_of_the_proof(billed: Engine) -> None:
+    use(billed, ONE, FEBRUARY, 10_000)
+    bill_month(billed, MARCH)
+    void(billed, FEBRUARYS, reissue=True)
+    plan_month(billed, FEBRUARY, again=True)
+    with billed.connect() as connection:
+        assert prove(connection, FEBRUARY, as_of=date(2026, 5, 1)).differences == ()
+
+
+def test_a_note_that_took_every_line_leaves_what_is_corrected_later(
+    billed: Engine,
+) -> None:
+    """Support and calls of April less a correction of February; then neither holds."""
+    support = add_support(billed, date(2026, 4, 1))
+    use(billed, ONE, APRIL, 15_000)
+    bill_month(billed, MARCH)
+    use(billed, ONE, FEBRUARY, -5_000)
+    bill_month(billed, APRIL)
+    assert [row[4] for row in invoices_of(billed, ONE, APRIL)] == ["99.00"]
+    with transaction(billed) as connection:
+        end_subscription(
+            connection, support, date(2026, 4, 2), business_date=date(2026, 5, 2), by=ACTOR
+        )
+    bill_month(billed, MAY)
+    assert decide_credits(billed) == [("INV-2026-04-0001", "done")]
+    use(billed, ONE, APRIL, -15_000)
+    bill_month(billed, JUNE)
+    decide_credits(billed)
+    assert billed_in_all(billed, ONE, APRIL) == "3.30"
+    assert paid(billed) == Decimal("5.00") + 1 + Decimal("3.30")
+
+
+def add_support(engine: Engine, starts_on: date) -> int:
+    with transaction(engine) as connection:
+        return add_subscription(
+            connection,
+            ONE,
+            "premium-support",
+            Decimal(1),
+            starts_on,
+            None,
+            business_date=starts_on,
+            by=ACTOR,
+        ).id
+
+
 def test_a_late_line_is_given_back_by_the_invoice_that_has_it(billed: Engine) -> None:
     use(billed, ONE, FEBRUARY, 30_000)
     bill_month(billed, MARCH)
@@ -532,3 +636,107 @@ def test_a_customer_who_came_behind_the_cycle_is_billed_late(
     plan_month(billed, MARCH)
     assert [row[:2] for row in invoices_of(billed, "2000", MARCH)] == [("late", "2026-02")]
     assert billed_in_all(billed, "2000", FEBRUARY) == "5.00"
+
+
+# --- nobody's trouble is everybody's
+
+
+def test_late_usage_that_a_discount_takes_off_whole_is_an_invoice_of_nothing(
+    engine: Engine, tmp_path: Path
+) -> None:
+    free = discount_row(account_number=YEARLY, percent="100")
+    put(
+        engine,
+        tmp_path / "files",
+        subscribed=[subscription_row()],
+        used=[],
+        discounts=[free],
+    )
+    bill_month(engine, FEBRUARY)
+    use(engine, YEARLY, FEBRUARY, 20_000)
+    bill_month(engine, MARCH)
+    assert [row[:5] for row in invoices_of(engine, YEARLY, MARCH)] == [
+        ("late", "2026-02", "paid", "USD", "0.00")
+    ]
+    plan_month(engine, APRIL)
+    assert invoices_of(engine, YEARLY, APRIL) == []
+
+
+def test_two_months_are_given_back_by_an_invoice_that_prepaid_credit_paid(
+    engine: Engine, tmp_path: Path
+) -> None:
+    put(
+        engine,
+        tmp_path / "files",
+        subscribed=[subscription_row()],
+        used=[],
+        prepaid=[prepaid_row(amount="70.00", valid_from="2026-01-01")],
+    )
+    bill_month(engine, JANUARY)
+    use(engine, YEARLY, JANUARY, 60_000)
+    use(engine, YEARLY, FEBRUARY, 60_000)
+    bill_month(engine, FEBRUARY)  # 50.00 each, of which the credit pays 70.00
+    for month in (JANUARY, FEBRUARY):
+        use(engine, YEARLY, month, -60_000)
+    bill_month(engine, MARCH)
+    decide_credits(engine)
+    assert paid(engine) == 0
+    assert grants(engine)[0].left == 70
+
+
+def test_a_failed_late_draft_keeps_what_it_draws(engine: Engine, tmp_path: Path) -> None:
+    """What another draft of the customer may draw is what that one leaves."""
+    put(
+        engine,
+        tmp_path / "files",
+        subscribed=[subscription_row()],
+        used=[],
+        prepaid=[prepaid_row(valid_from="2026-01-01")],
+    )
+    use(engine, YEARLY, MARCH, 20_000)
+    bill_month(engine, MARCH)
+    change_customer(engine, YEARLY, country="CH", region="")
+    use(engine, YEARLY, MARCH, 100_000)
+    use(engine, YEARLY, APRIL, 60_000)
+    plan_month(engine, APRIL)  # 50.00 draws 50.00, and what is late the 40.00 that are left
+    begin_issue(engine, APRIL)
+    numbers = [number for number, *_ in numbers_of(engine, APRIL)]
+    with transaction(engine) as connection:
+        for number in numbers:
+            fail_item(connection, number, code="pdf", reason="No PDF.", actor=ACTOR)
+    change_subscription(engine, YEARLY, starts_on=date(2026, 3, 12))
+    use(engine, YEARLY, APRIL, 40_000)
+    plan_month(engine, APRIL, again=True)
+    assert [row[1] for row in outcomes_of(engine, YEARLY, APRIL)] == ["drafted", "failed"]
+    with engine.connect() as connection:
+        draws = connection.execute(
+            text("SELECT amount FROM prepaid_draws ORDER BY invoice_id")
+        ).scalars()
+        assert list(draws) == [10, 50, 40]
+
+
+def test_an_invoice_that_sold_credit_is_not_billed_anew_beside_late_lines_of_its_month(
+    engine: Engine, tmp_path: Path
+) -> None:
+    put(
+        engine,
+        tmp_path / "files",
+        subscribed=[subscription_row()],
+        used=[],
+        prepaid=[prepaid_row(price="90.00", valid_from="2026-02-01")],
+    )
+    bill_month(engine, FEBRUARY)
+    use(engine, YEARLY, FEBRUARY, 200_000)
+    bill_month(engine, MARCH)
+    with transaction(engine) as connection:
+        asked = ask(
+            connection,
+            FEBRUARYS,
+            InstructionKind.VOID,
+            note="wrong",
+            person=ACTOR,
+            details={"reissue": True},
+        )
+        refused = carry_out(connection, FEBRUARYS, asked, business_date=date(2026, 4, 3))
+    assert refused.outcome == "refused"
+    assert "INV-2026-03-0001 bills a part of its month" in refused.answer

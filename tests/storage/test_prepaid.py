@@ -255,7 +255,7 @@ def test_credit_comes_back_where_no_money_is_left_to_give_back(paid_by_credit: E
         assert grants(paid_by_credit)[0].left == 80
     assert credits_of(paid_by_credit, "1047") == [
         ("2026-03", "2026-02", "15.00", "asked"),
-        ("2026-03", "2026-02", "0.00", "planned"),
+        ("2026-03", "2026-02", "0", "planned"),
     ]
     assert billed_in_all(paid_by_credit, "1047", FEBRUARY) == "20.00"
     with transaction(paid_by_credit) as connection:

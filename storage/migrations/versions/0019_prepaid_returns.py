@@ -11,6 +11,10 @@ branch_labels = None
 depends_on = None
 
 RETURNS = """
+-- what people gave back by a credit note before a difference was found, which counts it
+ALTER TABLE planned_credits ADD COLUMN credited_before boolean NOT NULL DEFAULT false
+    CHECK (NOT credited_before OR (net = 0 AND credit = '{}'));
+
 -- what a plan gives back of an invoice to the credit that had paid it; once returned, it counts
 CREATE TABLE prepaid_returns (
     planned_credit_id bigint NOT NULL REFERENCES planned_credits ON DELETE CASCADE,
