@@ -201,9 +201,7 @@ class House:
     @staticmethod
     def _postgres_cpu(pid: int) -> float:
         """Connections that have ended are counted by their parent, the postmaster."""
-        times = psutil.Process(pid).cpu_times()
-        ended = times.children_user + times.children_system
-        return float(times.user + times.system + ended) + _cpu_of_children(pid)
+        return _cpu(pid) + _cpu_of_ended(pid) + _cpu_of_children(pid)
 
 
 def mail_outstanding(connection: Connection) -> int:
@@ -250,5 +248,12 @@ def _cpu(pid: int) -> float:
     return float(times.user + times.system)
 
 
+def _cpu_of_ended(pid: int) -> float:
+    """Of its children that have ended, as renderers do that are made anew."""
+    times = psutil.Process(pid).cpu_times()
+    return float(times.children_user + times.children_system)
+
+
 def _cpu_of_children(pid: int) -> float:
-    return sum(_cpu(child.pid) for child in psutil.Process(pid).children(recursive=True))
+    children = psutil.Process(pid).children(recursive=True)
+    return sum(_cpu(child.pid) + _cpu_of_ended(child.pid) for child in children)
