@@ -32,9 +32,10 @@ def test_the_slowest_part_sets_the_pace_until_it_gets_more() -> None:
 
 def test_measured_figures_take_the_place_of_those_of_the_page() -> None:
     cost = {"worker": 4.0, "pdf": 10.0, "temporal": 8.0, "postgres": 1.0}
-    small = {"cycle": {"invoices": 50}, "database_mib": 50, "temporal_mib": 10}
+    small = {"cycle": {"invoices": 50, "customers": 60}, "database_mib": 50, "temporal_mib": 10}
     cycle = {"cost": cost, "invoices": 100, "customers": 120, "planned_seconds": 0.6}
-    found = measured([small, {"cycle": cycle, "database_mib": 60, "temporal_mib": 15}], FIGURES)
+    large = {"cycle": cycle, "database_mib": 60, "temporal_mib": 15}
+    found = measured([small, large, small], FIGURES)
     assert (found.worker, found.pdf, found.plan) == (40, 100, 5)
     assert (found.postgres_kib, found.temporal_kib) == (204.8, 102.4)
     assert found.mail == FIGURES.mail
