@@ -65,7 +65,7 @@ def test_a_plan_is_shown_with_what_stands_out(run: Run, planned: Engine) -> None
     for words in (
         "2026-02 against 2026-01: 1 customers with an invoice, 1 before",
         "! total fell, USD: 214.20 before, 11.90 now (-94.4 %)",
-        "1 drafts and 0 credit notes wait to be approved",
+        "1 drafts and 0 credits wait to be approved",
     ):
         assert words in shown.output
     rows = [line.split("│")[1:5] for line in shown.output.splitlines() if "│ 100" in line]
