@@ -76,6 +76,8 @@ def drawn_of(
 
 def drawn_by(connection: Connection, invoice_ids: Sequence[int]) -> dict[int, list[DrawnCredit]]:
     """By invoice id: the credit that it drew, in that order, less what came back or is to."""
+    if not invoice_ids:
+        return {}
     found: dict[int, list[DrawnCredit]] = defaultdict(list)
     for row in connection.execute(_DRAWN_BY, {"invoices": list(invoice_ids)}):
         found[row.invoice_id].append(DrawnCredit(row.grant_id, row.amount))

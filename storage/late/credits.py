@@ -7,6 +7,11 @@ from domain.instructions import InstructionKind
 from storage.instructions import ask
 from storage.tables import billing_cycles, invoices, planned_credits
 
+MAY_BE_GIVEN_BACK = or_(
+    not_(billing_cycles.c.approval_required), planned_credits.c.approval_id.is_not(None)
+)
+"""A planned credit of a cycle that need not be approved, or that is."""
+
 
 def ask_for_credits(connection: Connection, cycle_id: int, *, person: str) -> int:
     """Has each planned credit of the cycle carried out by its invoice's workflow, as a credit note;
@@ -21,7 +26,7 @@ def ask_for_credits(connection: Connection, cycle_id: int, *, person: str) -> in
         .join(invoices, invoices.c.id == planned.c.invoice_id)
         .join(billing_cycles, billing_cycles.c.id == planned.c.cycle_id)
         .where(
-            or_(not_(billing_cycles.c.approval_required), planned.c.approval_id.is_not(None)),
+            MAY_BE_GIVEN_BACK,
             planned.c.cycle_id == cycle_id,
             planned.c.instruction_id.is_(None),
             planned.c.net > 0,

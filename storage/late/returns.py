@@ -2,8 +2,9 @@
 
 from datetime import date
 
-from sqlalchemy import Connection, func, not_, or_, select, update
+from sqlalchemy import Connection, func, select, update
 
+from storage.late.credits import MAY_BE_GIVEN_BACK
 from storage.master_data.prepaid import tell_returned
 from storage.tables import billing_cycles, invoices, planned_credits, prepaid_returns
 
@@ -23,7 +24,7 @@ def return_prepaid(connection: Connection, cycle_id: int, *, on: date, person: s
         .join(invoices, invoices.c.id == back.invoice_id)
         .join(billing_cycles, billing_cycles.c.id == planned.cycle_id)
         .where(
-            or_(not_(billing_cycles.c.approval_required), planned.approval_id.is_not(None)),
+            MAY_BE_GIVEN_BACK,
             planned.cycle_id == cycle_id,
             back.returned_at.is_(None),
         )

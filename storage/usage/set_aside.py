@@ -10,7 +10,20 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, case, func, select, text, tuple_
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Connection,
+    Row,
+    Text,
+    any_,
+    case,
+    func,
+    literal,
+    select,
+    text,
+    tuple_,
+)
 
 from domain.errors import Conflict, InvalidField, NotFound
 from storage import audit
@@ -146,7 +159,8 @@ def count_waiting(connection: Connection) -> int:
 def waiting_among(connection: Connection, event_ids: Sequence[str]) -> set[str]:
     """Which of these events wait for a person."""
     waiting = select(set_aside_events.c.event_id).where(
-        set_aside_events.c.event_id.in_(event_ids), _IS[AsideState.WAITING]
+        set_aside_events.c.event_id == any_(literal(event_ids, ARRAY(Text))),
+        _IS[AsideState.WAITING],
     )
     return set(connection.execute(waiting).scalars())
 

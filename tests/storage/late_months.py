@@ -9,13 +9,15 @@ from typing import Any
 from sqlalchemy import Connection, Engine, text
 
 from activities.billing_cycle import CycleActivities
+from domain.instructions import InstructionKind
 from domain.periods import BillingPeriod
 from domain.tax import TaxPolicy
 from storage.cycles import load_cycle, move_cycle, open_cycle
 from storage.documents import store_document
 from storage.drafts import drafts_to_issue
 from storage.engine import transaction
-from storage.instructions import carry_out
+from storage.instructions import Asked, ask, carry_out
+from storage.master_data.subscriptions import add_subscription
 from storage.planning import Cycle, PageOfPlan
 from storage.posting import issue_invoice
 from tests.builders import ACTOR, plan_all
@@ -100,6 +102,35 @@ def decide_credits(engine: Engine, on: date = date(2026, 5, 2)) -> list[tuple[st
             (number, carry_out(connection, number, id, business_date=on).outcome)
             for number, id in asked
         ]
+
+
+def ask_void(engine: Engine, number: str, *, reissue: bool, on: date = date(2026, 4, 3)) -> Asked:
+    """What becomes of a person's wish to take an invoice back, and to bill it anew."""
+    with transaction(engine) as connection:
+        asked = ask(
+            connection,
+            number,
+            InstructionKind.VOID,
+            note="wrong",
+            person="Greta Finance",
+            details={"reissue": reissue},
+        )
+        return carry_out(connection, number, asked, business_date=on)
+
+
+def subscribe(engine: Engine, account: str, plan_code: str, starts_on: date) -> int:
+    """As a person adds it, without an end; the subscription's id."""
+    with transaction(engine) as connection:
+        return add_subscription(
+            connection,
+            account,
+            plan_code,
+            Decimal(1),
+            starts_on,
+            None,
+            business_date=date(2026, 3, 20),
+            by="Greta Finance",
+        ).id
 
 
 def change_customer(engine: Engine, account: str, **values: Any) -> None:

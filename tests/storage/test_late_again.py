@@ -8,7 +8,6 @@ import pytest
 from sqlalchemy import Connection, Engine, text
 
 from domain.crediting import RefundTo
-from domain.instructions import InstructionKind
 from domain.periods import BillingPeriod
 from domain.tax import TaxPolicy
 from storage.approval import approve, to_approve
@@ -16,7 +15,7 @@ from storage.crediting import CreditRequest, credit_invoice
 from storage.cycles import fail_item, load_cycle, summarize_cycle
 from storage.discarding import discard_plan
 from storage.engine import transaction
-from storage.instructions import ask, carry_out
+from storage.instructions import carry_out
 from storage.master_data.subscriptions import add_subscription, end_subscription
 from storage.planning import plan_page
 from storage.price_list import load_price_list
@@ -37,6 +36,7 @@ from tests.storage.late_months import (
     MARCH,
     accounted_for,
     add_usage,
+    ask_void,
     begin_issue,
     bill_month,
     billed_in_all,
@@ -52,6 +52,7 @@ from tests.storage.late_months import (
     outcomes_of,
     paid,
     plan_month,
+    subscribe,
     use,
 )
 from tests.storage.priced import grants, put
@@ -96,18 +97,7 @@ def plan_uncommitted(connection: Connection) -> None:
 
 
 def void(engine: Engine, number: str, *, reissue: bool) -> None:
-    with transaction(engine) as connection:
-        asked = ask(
-            connection,
-            number,
-            InstructionKind.VOID,
-            note="wrong",
-            person="Greta Finance",
-            details={"reissue": reissue},
-        )
-        assert (
-            carry_out(connection, number, asked, business_date=date(2026, 4, 3)).outcome == "done"
-        )
+    assert ask_void(engine, number, reissue=reissue).outcome == "done"
 
 
 def discard(engine: Engine, period: BillingPeriod = MARCH) -> int:
@@ -449,7 +439,7 @@ def test_a_note_that_took_every_line_leaves_what_is_corrected_later(
     billed: Engine,
 ) -> None:
     """Support and calls of April less a correction of February; then neither holds."""
-    support = add_support(billed, date(2026, 4, 1))
+    support = subscribe(billed, ONE, "premium-support", date(2026, 4, 1))
     use(billed, ONE, APRIL, 15_000)
     bill_month(billed, MARCH)
     use(billed, ONE, FEBRUARY, -5_000)
@@ -466,20 +456,6 @@ def test_a_note_that_took_every_line_leaves_what_is_corrected_later(
     decide_credits(billed)
     assert billed_in_all(billed, ONE, APRIL) == "3.30"
     assert paid(billed) == Decimal("5.00") + 1 + Decimal("3.30")
-
-
-def add_support(engine: Engine, starts_on: date) -> int:
-    with transaction(engine) as connection:
-        return add_subscription(
-            connection,
-            ONE,
-            "premium-support",
-            Decimal(1),
-            starts_on,
-            None,
-            business_date=starts_on,
-            by=ACTOR,
-        ).id
 
 
 def test_a_late_line_is_given_back_by_the_invoice_that_has_it(billed: Engine) -> None:
@@ -587,17 +563,7 @@ def test_what_a_year_gives_back_beyond_its_months_bill_is_an_invoice_below_zero(
 def test_a_year_given_back_makes_the_next_regular_invoice_less_than_nothing(
     yearly: Engine,
 ) -> None:
-    with transaction(yearly) as connection:
-        add_subscription(
-            connection,
-            YEARLY,
-            "premium-support",
-            Decimal(1),
-            date(2026, 3, 1),
-            None,
-            business_date=date(2026, 3, 20),
-            by="Greta Finance",
-        )
+    subscribe(yearly, YEARLY, "premium-support", date(2026, 3, 1))
     end_year(yearly, date(2026, 2, 15))
     bill_month(yearly, MARCH)
     ((kind, _, status, _, net, *_),) = invoices_of(yearly, YEARLY, MARCH)
@@ -606,17 +572,7 @@ def test_a_year_given_back_makes_the_next_regular_invoice_less_than_nothing(
 
 def test_a_correction_of_an_invoice_below_zero_makes_another_one(yearly: Engine) -> None:
     end_year(yearly, date(2026, 3, 15))
-    with transaction(yearly) as connection:
-        add_subscription(
-            connection,
-            YEARLY,
-            "api-calls",
-            Decimal(1),
-            date(2026, 3, 1),
-            None,
-            business_date=date(2026, 3, 20),
-            by="Greta Finance",
-        )
+    subscribe(yearly, YEARLY, "api-calls", date(2026, 3, 1))
     use(yearly, YEARLY, MARCH, 20_000)
     bill_month(yearly, MARCH)
     assert [row[4] for row in invoices_of(yearly, YEARLY, MARCH)] == ["-950.00"]
@@ -728,15 +684,6 @@ def test_an_invoice_that_sold_credit_is_not_billed_anew_beside_late_lines_of_its
     bill_month(engine, FEBRUARY)
     use(engine, YEARLY, FEBRUARY, 200_000)
     bill_month(engine, MARCH)
-    with transaction(engine) as connection:
-        asked = ask(
-            connection,
-            FEBRUARYS,
-            InstructionKind.VOID,
-            note="wrong",
-            person=ACTOR,
-            details={"reissue": True},
-        )
-        refused = carry_out(connection, FEBRUARYS, asked, business_date=date(2026, 4, 3))
+    refused = ask_void(engine, FEBRUARYS, reissue=True)
     assert refused.outcome == "refused"
     assert "INV-2026-03-0001 bills a part of its month" in refused.answer

@@ -19,7 +19,6 @@ from sqlalchemy import Connection, Engine, text
 
 from domain.crediting import RefundTo
 from domain.errors import BillwrightError
-from domain.instructions import InstructionKind
 from domain.lines import sum_of
 from domain.periods import BillingPeriod
 from domain.rating import Contract, rate_customer
@@ -27,12 +26,12 @@ from domain.tax import TaxPolicy
 from storage.crediting import CreditRequest, credit_invoice
 from storage.customers import UsedInMonth, discounts_of, subscriptions_of, usage_of
 from storage.engine import transaction
-from storage.instructions import ask, carry_out
 from storage.master_data.subscriptions import change_quantity, end_subscription
 from storage.price_list import load_price_list
 from tests.builders import ACTOR, discount_row, prepaid_row, subscription_row
 from tests.storage.collecting import lock
 from tests.storage.late_months import (
+    ask_void,
     bill_month,
     decide_credits,
     issue_month,
@@ -141,17 +140,9 @@ class Story:
             return
         with transaction(self.engine) as connection:
             number = self._regular(connection, month)
-            if number is None:
-                return
-            asked = ask(
-                connection,
-                number,
-                InstructionKind.VOID,
-                note="wrong",
-                person=ACTOR,
-                details={"reissue": True},
-            )
-            carry_out(connection, number, asked, business_date=self.today)
+        if number is None:
+            return
+        ask_void(self.engine, number, reissue=True, on=self.today)
         plan_month(self.engine, MONTHS[month], again=True)
         issue_month(self.engine, MONTHS[month])
         decide_credits(self.engine, self.today)
